@@ -18,11 +18,14 @@ beforeAll(async () => {
 afterAll(() => daemon.close(), 60_000);
 
 /**
- * What differs because it must: the program's name. docker's own log of its helper threads is left out, and the
+ * What differs because it must: the program's name, and its default address. docker's own log of its helper threads is left out, and the
  * success that it reports for a copy that failed. */
 function comparable({ code, out, err }: Result): Result {
   const plain = (text: string): string =>
-    text.replaceAll(/\bfathom (?=[a-z-]+)/g, "docker ").replaceAll("fathom:", "docker:");
+    text
+      .replaceAll(/\bfathom (?=[a-z-]+)/g, "docker ")
+      .replaceAll("fathom:", "docker:")
+      .replaceAll(/unix:\/\/\/(?:var\/run\/docker|run\/fathom\/fathom)\.sock */g, "DEFAULT ");
   // docker 28 prints "See" and "SRun" for "Run" in two places.
   const said = plain(err)
     .replaceAll(/^S(?:ee|Run)(?= ')/gm, "Run")
@@ -217,7 +220,7 @@ describe.skipIf(unable !== undefined)(`beside the docker CLI${unable === undefin
     both("update", "made");
     both("update");
     both("update", "--cpu-shares", "512", "--blkio-weight", "99999", "made");
-    both("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy}}", "made");
+    both("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}}", "made");
   }, 120_000);
 
   test("system df, the prunes, and their questions", () => {
@@ -351,6 +354,80 @@ describe.skipIf(unable !== undefined)(`beside the docker CLI${unable === undefin
     both("push", "Upper");
     both("push", `a@sha256:${"0".repeat(64)}`);
   }, 60_000);
+
+  test("contexts: the same files, the same words, and both use what the other makes", () => {
+    const { work, socket } = daemon;
+    const own = "export HOME=$PWD; unset DOCKER_CONFIG DOCKER_HOST FATHOM_HOST; rm -rf .docker; mkdir -p .docker;";
+    const files = "; (cd .docker; find . -type f -printf '%p %m\\n' | sort; find . -type f | sort | xargs cat)";
+    const create = `PROGRAM context create here --description words --docker host=unix://${socket}`;
+    for (const script of [
+      create,
+      `${create}; PROGRAM context create here --docker host=unix:///x`,
+      `${create}; PROGRAM context use here; PROGRAM context show; PROGRAM context ls; PROGRAM ps -aq | wc -l`,
+      `${create}; PROGRAM context ls -q; PROGRAM context ls --format json | grep here; PROGRAM context ls --format '{{.Name}} {{.Current}}'`,
+      `${create}; PROGRAM context inspect here; PROGRAM context inspect -f '{{.Endpoints.docker.Host}}' here nosuch`,
+      `${create}; PROGRAM -c here info --format '{{.OSType}}'; DOCKER_CONTEXT=here PROGRAM context show`,
+      `${create}; PROGRAM context use here; PROGRAM context rm here; PROGRAM context rm -f here nosuch; PROGRAM context show`,
+      `${create}; PROGRAM context rm nosuch here default`,
+      `${create}; PROGRAM context update here --description other; PROGRAM context update here --docker host=tcp://a:1,skip-tls-verify=true; PROGRAM context ls --format '{{.Name}} {{.Description}}'`,
+      `${create}; PROGRAM context create copy --from here; PROGRAM context inspect copy`,
+      `${create}; PROGRAM context create copy --docker from=here; PROGRAM context create copy2 --from here --docker host=unix:///x`,
+      `${create}; DOCKER_HOST=unix://${socket} PROGRAM context use here; DOCKER_HOST=unix://${socket} PROGRAM context ls`,
+      `echo ca > c; PROGRAM context create tls --docker host=tcp://a:2376,ca=c,cert=c,key=c; PROGRAM context inspect tls`,
+      `${create}; PROGRAM context export here; PROGRAM context export here; stat -c %a here.dockercontext; PROGRAM context import there here.dockercontext; PROGRAM context inspect there; rm here.dockercontext`,
+      `${create}; PROGRAM context export here - | PROGRAM context import there -; PROGRAM context import there nosuch; PROGRAM context import new nosuch; PROGRAM context export nosuch`,
+      "PROGRAM context create bad --docker nosuch=1",
+      "PROGRAM context create bad --docker host",
+      "PROGRAM context create bad --docker host=unix:///x,ca=nosuch",
+      "PROGRAM context create default",
+      "PROGRAM context create 'a b'",
+      "PROGRAM context use nosuch",
+      "PROGRAM context inspect nosuch",
+      "PROGRAM context update nosuch",
+      "PROGRAM -c nosuch ps",
+      "PROGRAM -c nosuch context show",
+      "PROGRAM -c nosuch context ls | grep nosuch | tr -s ' '",
+      "PROGRAM -c a -H unix:///x ps",
+      "PROGRAM -l nosuch context show",
+      'echo \'{"currentContext":"gone"}\' > .docker/config.json; PROGRAM context show; PROGRAM ps; PROGRAM context use default',
+    ])
+      bothInShell(`${own} ${script} ${files}`);
+    for (const [maker, user] of [
+      ["docker", binary],
+      [binary, "docker"],
+    ]) {
+      const script = `export HOME=${work}/shared; unset DOCKER_HOST FATHOM_HOST; rm -rf $HOME; mkdir $HOME; ${maker} context create mine --docker host=unix://${socket} && ${user} context use mine && ${maker} ps -q && ${user} ps -q`;
+      const { code, err } = daemon.run("sh", "-c", script);
+      expect({ maker, code, err: err.replace(/created|Current.*/g, "") }).toMatchObject({ maker, code: 0 });
+    }
+  }, 60_000);
+
+  test("docker's CLI plugins run with the same words, environment and exit code", () => {
+    const own = "export HOME=$PWD; unset DOCKER_CONFIG FATHOM_HOST; rm -rf .docker; mkdir -p .docker/cli-plugins;";
+    const plugin = `cat > .docker/cli-plugins/docker-hello <<'END'
+#!/bin/sh
+[ "$1" = docker-cli-plugin-metadata ] && { echo '{"SchemaVersion":"0.1.0","Vendor":"V","ShortDescription":"Says hello"}'; exit; }
+echo "$#: $*"; echo "$DOCKER_HOST"; [ -n "$DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND" ] && echo has; echo bad >&2; cat; exit 7
+END
+chmod +x .docker/cli-plugins/docker-hello;`;
+    for (const script of [
+      "PROGRAM hello a --b -c < /dev/null",
+      "echo input | PROGRAM -D hello",
+      "PROGRAM -H unix:///other hello </dev/null",
+      "PROGRAM --help | grep hello | tr -s ' '",
+      "PROGRAM hello --help < /dev/null",
+    ])
+      bothInShell(`${own} ${plugin} ${script}`);
+    bothInShell(`${own} ${plugin} sed -i 's/"V"/""/' .docker/cli-plugins/docker-hello; PROGRAM hello 2>&1 | head -1`);
+    const found = daemon.run(
+      "sh",
+      "-c",
+      `cd ${work()}; ${own} ${plugin} unset DOCKER_HOST; ${binary} hello < /dev/null`,
+    );
+    expect(found.out).toContain("unix:///run/fathom/fathom.sock\n");
+  });
+
+  const work = (): string => daemon.work;
 
   /** The folders of the test change with the copy. JavaScript sets times with a precision of some hundred nanoseconds. */
   function withoutTime(line: string): string {

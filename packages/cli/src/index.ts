@@ -6,6 +6,7 @@ import { dispatch } from "./grammar/dispatch.ts";
 import { ReaderGoneError } from "./grammar/plain-error.ts";
 import { writeAll } from "./output/terminal.ts";
 
+export type { Command } from "./grammar/command.ts";
 export { commands, groups } from "./commands/index.ts";
 export { ParsedFlags, parseFlags, UsageError, type FlagDefinition, type FlagTable } from "./grammar/flags.ts";
 export { flagUsages } from "./grammar/help.ts";

@@ -4,7 +4,7 @@
  */
 import { EngineError } from "@fathom/base";
 import { encodeChunk, lastChunk, serialiseField, serialiseRequestHead, type ParsedResponse } from "@fathom/http";
-import { defaultHost, parseHost, type Address } from "./address.ts";
+import { defaultHost, parseHost, type Address, type DaemonAddress } from "./address.ts";
 import { Connection } from "./connection.ts";
 import { DaemonError, messageIn } from "./daemon-error.ts";
 import { hijackedStream, type HijackedStream } from "./hijack.ts";
@@ -46,9 +46,10 @@ export class Client {
   /** The connection of an earlier request that can be used again. */
   #idle: Connection | undefined;
 
-  constructor(host: string) {
+  constructor(address: string | DaemonAddress) {
+    const { host, tls }: DaemonAddress = typeof address === "string" ? { host: address } : address;
     this.host = host;
-    this.#address = parseHost(host);
+    this.#address = parseHost(host, tls);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Commands about images. */
 import type { Command } from "../grammar/command.ts";
 import { many, none, one } from "./arguments.ts";
-import { filterFlag, formatFlag, noTruncateFlag, platformFlag, quietFlag } from "./shared-flags.ts";
+import { contentTrustFlag, filterFlag, formatFlag, noTruncateFlag, platformFlag, quietFlag } from "./shared-flags.ts";
 
 export const imageCommands: readonly Command[] = [
   {
@@ -11,6 +11,7 @@ export const imageCommands: readonly Command[] = [
     summary: "Fetch an image from a registry",
     flags: [
       { name: "all-tags", shorthand: "a", type: "bool", help: "Every tag of the repository" },
+      contentTrustFlag,
       platformFlag,
       quietFlag("No progress"),
     ],

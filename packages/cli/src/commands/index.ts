@@ -2,6 +2,7 @@
 import type { Command, CommandGroup } from "../grammar/command.ts";
 import { containerFilesCommands } from "./container-files-table.ts";
 import { containerCommands } from "./container-table.ts";
+import { contextCommands } from "./context-table.ts";
 import { diskCommands } from "./disk-table.ts";
 import { imageCommands } from "./image-table.ts";
 import { networkCommands } from "./network-table.ts";
@@ -13,6 +14,7 @@ export const groups: readonly CommandGroup[] = [
   { name: "image", summary: "Manage images" },
   { name: "system", summary: "Look at the daemon and its disk space" },
   { name: "volume", summary: "Manage volumes" },
+  { name: "context", summary: "Manage names for daemons" },
   { name: "network", summary: "Manage networks" },
 ];
 
@@ -22,6 +24,7 @@ export const commands: readonly Command[] = [
   ...imageCommands,
   ...registryCommands,
   ...diskCommands,
+  ...contextCommands,
   ...systemCommands,
   ...networkCommands,
 ];

@@ -1,7 +1,7 @@
 /** Commands about registries. */
 import type { Command } from "../grammar/command.ts";
 import { one } from "./arguments.ts";
-import { platformFlag, quietFlag } from "./shared-flags.ts";
+import { contentTrustFlag, platformFlag, quietFlag } from "./shared-flags.ts";
 
 export const registryCommands: readonly Command[] = [
   {
@@ -13,7 +13,7 @@ export const registryCommands: readonly Command[] = [
       { name: "all-tags", shorthand: "a", type: "bool", help: "Every tag of the repository" },
       { ...platformFlag, help: "Send only this platform of the image, as os/architecture/variant" },
       quietFlag("No progress"),
-      { name: "disable-content-trust", type: "bool", default: true, hidden: true, help: "Not used" },
+      contentTrustFlag,
     ],
     args: one,
     completeArgs: "images",

@@ -4,6 +4,10 @@ import {
   checkAddHost,
   checkBytes,
   checkDecimal,
+  checkDeviceBytes,
+  checkDeviceOperations,
+  checkDeviceWeight,
+  checkLink,
   checkDeviceCgroupRule,
   checkDns,
   checkDuration,
@@ -12,7 +16,7 @@ import {
   checkSwap,
   checkUlimit,
 } from "../run-options/checks.ts";
-import { detachKeysFlag, environmentFlags, platformFlag } from "./shared-flags.ts";
+import { contentTrustFlag, detachKeysFlag, environmentFlags, platformFlag } from "./shared-flags.ts";
 
 const list = (name: string, help: string, more: Partial<FlagDefinition> = {}): FlagDefinition => ({
   name,
@@ -77,6 +81,8 @@ export const createFlags: FlagTable = [
   int("cpu-quota", "CPU time in each period in microseconds"),
   int("cpu-shares", "Relative CPU weight", { shorthand: "c" }),
   { name: "cpus", type: "string", typeName: "decimal", help: "Number of CPUs", check: checkDecimal },
+  int("cpu-rt-period", "Length of a realtime period, in microseconds"),
+  int("cpu-rt-runtime", "Realtime CPU time in each period, in microseconds"),
   text("cpuset-cpus", "CPUs to run on (0-3, 0,1)"),
   text("cpuset-mems", "Memory nodes to use (0-3, 0,1)"),
   list("device", "Give a host device to the container (host[:container[:rwm]])"),
@@ -123,6 +129,8 @@ export const createFlags: FlagTable = [
     complete: "networks",
   }),
   list("net", "Network of the container", { typeName: "network", hidden: true }),
+  list("link", "Another container whose address and name are known here (name or name:alias)", { check: checkLink }),
+  list("link-local-ip", "Link-local address of the container"),
   list("network-alias", "Another name on the network"),
   bool("no-healthcheck", "Turn the image's health check off"),
   bool("oom-kill-disable", "Do not kill at the memory limit"),
@@ -133,6 +141,13 @@ export const createFlags: FlagTable = [
   bool("privileged", "Give all capabilities and devices"),
   list("publish", "Publish a port ([ip:][host:]container[/protocol])", { shorthand: "p" }),
   bool("publish-all", "Publish every exposed port to a random one", { shorthand: "P" }),
+  text("volume-driver", "Driver of the volumes that are made for this container"),
+  contentTrustFlag,
+  list("blkio-weight-device", "Share of a disk's time (/dev/sda:500)", { check: checkDeviceWeight }),
+  list("device-read-bps", "Limit of reading from a device (/dev/sda:1mb)", { check: checkDeviceBytes }),
+  list("device-read-iops", "Limit of reads from a device (/dev/sda:1000)", { check: checkDeviceOperations }),
+  list("device-write-bps", "Limit of writing to a device (/dev/sda:1mb)", { check: checkDeviceBytes }),
+  list("device-write-iops", "Limit of writes to a device (/dev/sda:1000)", { check: checkDeviceOperations }),
   text("pull", "When to pull the image: always, missing or never", {
     default: "missing",
     complete: ["always", "missing", "never"],

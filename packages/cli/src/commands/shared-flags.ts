@@ -1,6 +1,6 @@
 /** Flags that several commands have. */
 import type { FlagDefinition } from "../grammar/flags.ts";
-import { checkEnvironment } from "../run-options/checks.ts";
+import { checkEnvironment, checkNoContentTrust } from "../run-options/checks.ts";
 
 export const filterFlag: FlagDefinition = {
   name: "filter",
@@ -61,4 +61,13 @@ export const longFilterFlag: FlagDefinition = {
   type: "list",
   typeName: "filter",
   help: "Only items that meet the conditions (key=value)",
+};
+
+/** Scripts give it with its default value. */
+export const contentTrustFlag: FlagDefinition = {
+  name: "disable-content-trust",
+  type: "bool",
+  default: true,
+  help: "Do not verify the image; false is refused",
+  check: checkNoContentTrust,
 };

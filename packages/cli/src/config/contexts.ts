@@ -65,6 +65,11 @@ function read(directory: string): ContextData | undefined {
     if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
     throw error;
   }
+  return decodeContext(content, path);
+}
+
+/** @param path for the message @throws Error, EngineError for a document of another form */
+export function decodeContext(content: string, path: string): ContextData {
   let parsed: unknown;
   try {
     parsed = JSON.parse(content);
@@ -113,7 +118,12 @@ export interface TlsFiles {
   readonly key?: Uint8Array;
 }
 
-const tlsNames = { ca: "ca.pem", cert: "cert.pem", key: "key.pem" } as const;
+/** The files' names, by their members in `TlsFiles`. */
+export const tlsFileNames: ReadonlyMap<string, string> = new Map([
+  ["ca", "ca.pem"],
+  ["cert", "cert.pem"],
+  ["key", "key.pem"],
+]);
 
 /** Writes a context; its certificates become these. */
 export function writeContext(config: string, data: ContextData, tls: TlsFiles | "unchanged"): void {
@@ -125,7 +135,7 @@ export function writeContext(config: string, data: ContextData, tls: TlsFiles | 
   if (tls === "unchanged") return;
   rmSync(tlsDirectory(config, data.Name), { recursive: true, force: true });
   const folder = join(tlsDirectory(config, data.Name), "docker");
-  for (const [key, name] of Object.entries(tlsNames)) {
+  for (const [key, name] of tlsFileNames) {
     const bytes = new Map(Object.entries(tls)).get(key);
     if (bytes === undefined) continue;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -142,7 +152,9 @@ export function removeContext(config: string, name: string): void {
 export function tlsMaterial(config: string, name: string): Readonly<Record<string, readonly string[]>> {
   const root = tlsDirectory(config, name);
   try {
-    return Object.fromEntries(readdirSync(root).map((endpoint) => [endpoint, readdirSync(join(root, endpoint))]));
+    return Object.fromEntries(
+      readdirSync(root).map((endpoint) => [endpoint, readdirSync(join(root, endpoint)).toSorted()]),
+    );
   } catch (error) {
     if (isErrno(error, "ENOENT")) return {};
     throw error;
@@ -159,6 +171,6 @@ export function readTls(config: string, name: string): TlsFiles {
       throw error;
     }
   };
-  const [ca, cert, key] = [one(tlsNames.ca), one(tlsNames.cert), one(tlsNames.key)];
+  const [ca, cert, key] = [one("ca.pem"), one("cert.pem"), one("key.pem")];
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }

@@ -1,4 +1,5 @@
 /** One command of the CLI as data: the dispatcher, the help and the completion all read the same table. */
+import type { DaemonAddress } from "@fathom/client";
 import type { FlagDefinition, FlagTable, ParsedFlags } from "./flags.ts";
 
 /** Everything that a command's code receives. A command reads no global state. */
@@ -23,8 +24,12 @@ export interface Output {
 }
 
 export interface GlobalOptions {
-  /** unix:// or tcp:// address of the daemon. */
-  readonly host: string;
+  /** The daemon's address. @throws Error in docker's words when the context is lost or broken */
+  readonly address: () => DaemonAddress;
+  /** The context in use; "default" is DOCKER_HOST or this program's own default. */
+  readonly context: string;
+  /** What "default" means. */
+  readonly defaultHost: string;
   /** True when the user named the host: then the CLI does not start a daemon. */
   readonly hostIsExplicit: boolean;
   /** Directory of config.json. */

@@ -1,9 +1,9 @@
 /** From argv to a command: global flags, groups, aliases, help, and usage errors with docker's words and exit codes. */
 import { messageOf } from "@fathom/base";
-import { defaultHost } from "@fathom/client";
 import { ExitError } from "./exit-error.ts";
 import { argumentProblem, type Command, type CommandGroup, type GlobalOptions, type Output } from "./command.ts";
-import { parseFlags, UsageError, type FlagTable, type ParsedFlags } from "./flags.ts";
+import { globalFlags, globalOptions } from "./global-options.ts";
+import { parseFlags, UsageError, type ParsedFlags } from "./flags.ts";
 import { missingCommand } from "./missing-commands.ts";
 import { nearCommand } from "./near-command.ts";
 import { PlainError, ReaderGoneError } from "./plain-error.ts";
@@ -18,24 +18,6 @@ export interface Environment {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly variables: Readonly<Record<string, string | undefined>>;
-}
-
-export const globalFlags: FlagTable = [
-  { name: "config", type: "string", help: "Directory of config.json with registry credentials", complete: "files" },
-  { name: "debug", shorthand: "D", type: "bool", help: "Print more details of errors" },
-  { name: "host", shorthand: "H", type: "list", help: "Address of the daemon (unix:///path, tcp://host:port)" },
-  { name: "version", shorthand: "v", type: "bool", help: "Print the version and exit" },
-];
-
-function globalOptions(flags: ParsedFlags, variables: Environment["variables"]): GlobalOptions {
-  const named = flags.list("host").at(-1) ?? variables["FATHOM_HOST"] ?? variables["DOCKER_HOST"];
-  return {
-    host: named === undefined || named === "" ? defaultHost : named,
-    hostIsExplicit: named !== undefined && named !== "",
-    configDirectory:
-      flags.string("config") || (variables["DOCKER_CONFIG"] ?? `${variables["HOME"] ?? "/root"}/.docker`),
-    debug: flags.bool("debug"),
-  };
 }
 
 /** The command whose path (or alias) matches the first words. The longest match wins. */
@@ -57,27 +39,62 @@ function findCommand(
 export async function dispatch(tables: Tables, argv: readonly string[], environment: Environment): Promise<number> {
   const { stdout, stderr } = environment;
   let global: ParsedFlags;
+  let options: GlobalOptions;
   try {
     global = parseFlags(globalFlags, argv, { stopAtArgument: true });
+    options = await globalOptions(global, environment.variables);
   } catch (error) {
+    if (error instanceof PlainError) {
+      stderr.write(`${error.message}\n`);
+      return 1;
+    }
     if (!(error instanceof UsageError)) throw error;
     stderr.write(
       `${error.message}\n\nUsage:  ${programName} [OPTIONS] COMMAND\n\nRun '${programName} --help' for more information\n`,
     );
     return 125;
   }
-  const options = globalOptions(global, environment.variables);
   const words = global.args;
   if (global.bool("version"))
     return dispatch(tables, ["version", "--format", `{{.Client.Name}} version {{.Client.Version}}`], environment);
   if (words.length === 0 || global.bool("help") || (words[0] === "help" && words.length === 1)) {
-    stdout.write(mainHelp(tables.commands, tables.groups, globalFlags, stdout.columns));
+    const { listPlugins } = await import("../plugins/find-plugins.ts");
+    const plugins = listPlugins(options.configDirectory).filter(
+      ({ name }) => findCommand(tables.commands, [name]) === undefined,
+    );
+    stdout.write(
+      mainHelp(
+        tables.commands,
+        [...tables.groups, ...plugins.map(({ name, summary }) => ({ name: `${name}*`, summary }))],
+        globalFlags,
+        stdout.columns,
+      ),
+    );
     return 0;
   }
   const line = words[0] === "help" ? [...words.slice(1), "--help"] : words;
   const found = findCommand(tables.commands, line);
-  if (found === undefined) return unknownCommand(tables, line, environment);
+  if (found === undefined) {
+    const code = await tryPlugin(tables, line, words[0] === "help" ? line : argv, options, environment);
+    return code ?? unknownCommand(tables, line, environment);
+  }
   return runCommand(tables, found.command, line.slice(found.length), options, environment);
+}
+
+/** The exit code of the plugin with this name; undefined when there is none. */
+async function tryPlugin(
+  { groups }: Tables,
+  [name = ""]: readonly string[],
+  argv: readonly string[],
+  options: GlobalOptions,
+  { variables }: Environment,
+): Promise<number | undefined> {
+  if (name.startsWith("-") || groups.some((group) => group.name === name)) return undefined;
+  const { findPlugin } = await import("../plugins/find-plugins.ts");
+  const plugin = findPlugin(options.configDirectory, name);
+  if (plugin === undefined) return undefined;
+  const { runPlugin } = await import("../plugins/run-plugin.ts");
+  return runPlugin(plugin, argv, options, variables);
 }
 
 function unknownCommand(tables: Tables, words: readonly string[], { stdout, stderr }: Environment): number {

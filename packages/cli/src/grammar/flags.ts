@@ -96,7 +96,8 @@ function checkedValue(definition: FlagDefinition, value: string): string {
   };
   switch (definition.type) {
     case "bool":
-      return parseBool(value)?.toString() ?? refuse(`strconv.ParseBool: parsing ${quote(value)}: invalid syntax`);
+      if (parseBool(value) === undefined) refuse(`strconv.ParseBool: parsing ${quote(value)}: invalid syntax`);
+      break;
     case "int":
       if (!/^[+-]?\d+$/.test(value)) refuse(`strconv.ParseInt: parsing ${quote(value)}: invalid syntax`);
       break;
@@ -113,7 +114,7 @@ function checkedValue(definition: FlagDefinition, value: string): string {
   } catch (error) {
     refuse(error instanceof Error ? error.message : String(error));
   }
-  return value;
+  return definition.type === "bool" ? String(parseBool(value)) : value;
 }
 
 export interface ParseOptions {

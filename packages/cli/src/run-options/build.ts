@@ -3,13 +3,15 @@
  * checks everything else.
  */
 import { resolve } from "node:path";
-import type { ContainerCreateBody, EndpointSettingsBody, HostConfig } from "@fathom/spec";
+import type { ContainerCreateBody, HostConfig } from "@fathom/spec";
 import type { ParsedFlags } from "../grammar/flags.ts";
 import { PlainError } from "../grammar/plain-error.ts";
 import { environmentOf, keyValueMap, labelsOf, securityOptions } from "./files.ts";
 import { parseMount } from "./mount.ts";
 import { parseExpose, parsePublish } from "./ports.ts";
 import { parseAddHost, parseBytes, parseDuration, parseIpAddress, parseNanoCpus, parseUlimit } from "./values.ts";
+import { networkOf } from "./networks.ts";
+import { deviceLimitsOf } from "./device-limits.ts";
 import { restartPolicyOf } from "./restart-policy.ts";
 
 export interface BuildInput {
@@ -109,22 +111,6 @@ function splitVolumes(given: readonly string[]): { anonymous: Record<string, Rec
   return { anonymous, binds };
 }
 
-function networkOf(flags: ParsedFlags): { mode: string; endpoints: Record<string, EndpointSettingsBody> } {
-  const named = [...flags.list("network"), ...flags.list("net")];
-  const mode = named[0] ?? "default";
-  const endpoint = {
-    ...(flags.string("mac-address") === "" ? {} : { MacAddress: flags.string("mac-address") }),
-    ...(flags.list("network-alias").length === 0 ? {} : { Aliases: [...flags.list("network-alias")] }),
-    ...(flags.string("ip") === "" && flags.string("ip6") === ""
-      ? {}
-      : { IPAMConfig: { IPv4Address: flags.string("ip"), IPv6Address: flags.string("ip6") } }),
-  };
-  const endpoints: Record<string, EndpointSettingsBody> = {};
-  if (Object.keys(endpoint).length > 0) endpoints[mode] = endpoint;
-  for (const name of named.slice(1)) endpoints[name] = {};
-  return { mode, endpoints };
-}
-
 function healthcheckOf(flags: ParsedFlags): ContainerCreateBody["Healthcheck"] {
   const names = [
     "health-cmd",
@@ -214,7 +200,7 @@ function hostConfigOf(
     PortBindings: portBindings,
     RestartPolicy: restartOf(flags),
     AutoRemove: flags.bool("rm"),
-    VolumeDriver: "",
+    VolumeDriver: flags.string("volume-driver"),
     VolumesFrom: listOrNull(flags.list("volumes-from")),
     ConsoleSize: [...(input.consoleSize ?? [0, 0])],
     ...(flags.list("annotation").length === 0 ? {} : { Annotations: keyValueMap(flags.list("annotation")) }),
@@ -228,7 +214,7 @@ function hostConfigOf(
     GroupAdd: listOrNull(flags.list("group-add")),
     IpcMode: flags.string("ipc"),
     Cgroup: "",
-    Links: null,
+    Links: listOrNull(flags.list("link")),
     OomScoreAdj: flags.int("oom-score-adj"),
     PidMode: flags.string("pid"),
     Privileged: flags.bool("privileged"),
@@ -247,6 +233,9 @@ function hostConfigOf(
     NanoCpus: flags.string("cpus") === "" ? 0 : parseNanoCpus(flags.string("cpus")),
     CgroupParent: flags.string("cgroup-parent"),
     BlkioWeight: flags.int("blkio-weight"),
+    ...deviceLimitsOf(flags),
+    CpuRealtimePeriod: flags.int("cpu-rt-period"),
+    CpuRealtimeRuntime: flags.int("cpu-rt-runtime"),
     CpuPeriod: flags.int("cpu-period"),
     CpuQuota: flags.int("cpu-quota"),
     CpusetCpus: flags.string("cpuset-cpus"),

@@ -1,6 +1,15 @@
 /** Checks of single flag values. They run while the command line is parsed. */
+import { parseDeviceBytes, parseDeviceOperations, parseDeviceWeight } from "./device-limits.ts";
 import { parseMount } from "./mount.ts";
-import { parseAddHost, parseBytes, parseDuration, parseIpAddress, parseNanoCpus, parseUlimit } from "./values.ts";
+import {
+  parseAddHost,
+  parseBytes,
+  parseDuration,
+  parseIpAddress,
+  parseNanoCpus,
+  parsePairs,
+  parseUlimit,
+} from "./values.ts";
 
 export const checkAddHost = (value: string): void => void parseAddHost(value);
 export const checkDns = (value: string): void => void parseIpAddress(value);
@@ -28,3 +37,15 @@ export const checkUint16 = (value: string): void => {
   if (Number(value) > 0xffff)
     throw new Error(`strconv.ParseUint: parsing ${JSON.stringify(value)}: value out of range`);
 };
+export const checkDeviceBytes = (value: string): void => void parseDeviceBytes(value);
+export const checkDeviceOperations = (value: string): void => void parseDeviceOperations(value);
+export const checkDeviceWeight = (value: string): void => void parseDeviceWeight(value);
+export const checkLink = (value: string): void => {
+  if (value === "") throw new Error("empty string specified for links");
+  if (value.split(":").length > 2) throw new Error(`bad format for links: ${value}`);
+};
+/** The flag's default. Images cannot be verified in Docker's way (Notary), which docker 29 has removed too. */
+export const checkNoContentTrust = (value: string): void => {
+  if (!/^(1|t|true)$/i.test(value)) throw new Error("content trust is not supported");
+};
+export const checkPairs = (value: string): void => void parsePairs(value);

@@ -95,3 +95,12 @@ export function parseCsvRecord(text: string): string[] {
     throw new Error(`parse error on line 1, column ${text.length + 1}: extraneous or missing " in quoted-field`);
   return [...fields, field];
 }
+
+/** "a=1,b=2", as pflag reads a map: a value with a comma has quotes. */
+export function parsePairs(text: string): (readonly [string, string])[] {
+  return parseCsvRecord(text).map((part) => {
+    const equals = part.indexOf("=");
+    if (equals < 0) throw new Error(`${part} must be formatted as key=value`);
+    return [part.slice(0, equals), part.slice(equals + 1)] as const;
+  });
+}

@@ -48,7 +48,14 @@ async function create(...words: string[]): Promise<string> {
     args: flags.args,
     stderr,
     environment: {},
-    global: { host: "", hostIsExplicit: true, configDirectory: directory.path, debug: false },
+    global: {
+      address: () => ({ host: "" }),
+      context: "default",
+      defaultHost: "",
+      hostIsExplicit: true,
+      configDirectory: directory.path,
+      debug: false,
+    },
   };
   await createContainer(client, context as CommandContext, true);
   return errors;

@@ -3,8 +3,8 @@ import { messageOf } from "@fathom/base";
 import { DaemonError, type Client, type Query } from "@fathom/client";
 import type { CommandContext } from "../grammar/command.ts";
 import { platformQuery } from "./platform-query.ts";
-import { parseTemplate, TemplateError, type Template } from "@fathom/template";
 import { isObject } from "@fathom/spec";
+import { printInspected } from "../output/inspected.ts";
 
 export type ObjectKind =
   | "config"
@@ -83,41 +83,9 @@ export async function inspectObjects(
   kinds: readonly ObjectKind[],
   platform = "",
 ): Promise<number> {
-  const { flags, stdout, stderr } = context;
   const query: Query = {
-    size: kinds.includes("container") && flags.bool("size") ? 1 : undefined,
+    size: kinds.includes("container") && context.flags.bool("size") ? 1 : undefined,
     platform: platformQuery(platform),
   };
-  const format = flags.string("format").replaceAll("\\t", "\t").replaceAll("\\n", "\n");
-  let template: Template | undefined;
-  if (format !== "" && format !== "json") {
-    try {
-      template = parseTemplate(format);
-    } catch (error) {
-      if (!(error instanceof TemplateError)) throw error;
-      stderr.write(`template parsing error: ${error.message}\n`);
-      return 64;
-    }
-  }
-  const found: unknown[] = [];
-  const errors: string[] = [];
-  for (const name of context.args) {
-    try {
-      found.push(await find(client, name, kinds, query, template !== undefined));
-    } catch (error) {
-      errors.push(messageOf(error));
-      if (template !== undefined || format === "json") break;
-    }
-  }
-  try {
-    if (format === "json") stdout.write(`${JSON.stringify(found)}\n`);
-    else if (template !== undefined) for (const value of found) stdout.write(`${template.execute(value)}\n`);
-    else stdout.write(`${found.length === 0 ? "[]" : JSON.stringify(found, null, 4)}\n`);
-  } catch (error) {
-    if (!(error instanceof TemplateError)) throw error;
-    stderr.write(`template parsing error: ${error.message}\n`);
-    return 1;
-  }
-  for (const text of errors) stderr.write(`${text}\n`);
-  return errors.length > 0 ? 1 : 0;
+  return printInspected(context, context.args, (name, ordered) => find(client, name, kinds, query, ordered));
 }

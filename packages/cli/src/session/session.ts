@@ -23,7 +23,7 @@ async function answers(client: Client): Promise<boolean> {
 /** A client whose daemon answers. The daemon may have been started for it. */
 export async function connect(context: Pick<CommandContext, "global" | "stderr">): Promise<Client> {
   const { global, stderr } = context;
-  const client = new Client(global.host);
+  const client = new Client(global.address());
   if (global.hostIsExplicit || process.getuid?.() !== 0) return client;
   if (await answers(client)) return client;
   stderr.write("fathom: no daemon is running; starting one in the background (log: /run/fathom/daemon.log)\n");

@@ -34,7 +34,7 @@ export async function run(context: CommandContext): Promise<number> {
     Arch: architecture,
     Runtime: `Bun ${Bun.version}`,
   };
-  const client = new Client(global.host);
+  const client = new Client(global.address());
   let server: ServerVersion | undefined;
   let failure: unknown;
   try {
