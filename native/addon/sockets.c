@@ -2,8 +2,10 @@
 #include "addon.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -180,6 +182,14 @@ static napi_value method_peerCredentials(napi_env env, napi_callback_info info) 
   return give(env, 0);
 }
 
+/* unsentBytes(socket): SIOCOUTQ. For a unix socket these are the bytes that the peer has not read yet, and what the kernel needs to hold them */
+static napi_value method_unsentBytes(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int fd, bytes = 0;
+  CHECK(get_int(env, argv[0], &fd));
+  return give(env, ioctl(fd, SIOCOUTQ, &bytes) < 0 ? -errno : bytes);
+}
+
 const struct method socket_methods[] = {
     {"socketpair", method_socketpair},
     {"connectUnix", method_connectUnix},
@@ -188,5 +198,6 @@ const struct method socket_methods[] = {
     {"sendDatagram", method_sendDatagram},
     {"receiveMessage", method_receiveMessage},
     {"peerCredentials", method_peerCredentials},
+    {"unsentBytes", method_unsentBytes},
     {NULL, NULL},
 };

@@ -39,8 +39,11 @@ export interface ApiServerOptions {
   readonly debug?: () => object;
   /** A limit that is absent here is that of `apiLimits`. */
   readonly limits?: Partial<ApiLimits>;
-  /** With it the server stops accepting while the process has no descriptors; without it, the server does not check. */
-  readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix" | "connectUnix">;
+  /**
+   * With it the server stops accepting while the process has no descriptors, and the output of an exec follows when the client has read the
+   * head of the answer; without it, the server does not check.
+   */
+  readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix" | "connectUnix" | "unsentBytes">;
 }
 
 export type ListenOptions =

@@ -18,4 +18,4 @@ export type { Response } from "./server/response.ts";
 export { createTlsServer } from "./socket/listen.ts";
 export { openSocket } from "./socket/open-socket.ts";
 export { endSocket, writeTo } from "./socket/socket-output.ts";
-export { adopt, endUpgraded, joinSockets } from "./socket/upgraded.ts";
+export { adopt, descriptorOf, endUpgraded, joinSockets } from "./socket/upgraded.ts";

@@ -148,6 +148,11 @@ export interface Sys {
   receiveMessage(socket: number, maxBytes: number): ReceivedMessage | undefined;
   peerCredentials(socket: number): { pid: number; uid: number; gid: number };
   /**
+   * 0 when nothing that was sent waits any more: at a unix socket when the peer has read all, at a TCP socket when its kernel has received all.
+   * Other numbers say nothing exact: a unix socket also counts the kernel's own memory for the bytes.
+   */
+  unsentBytes(socket: number): number;
+  /**
    * Reserves a port of the host: a CLOEXEC socket with a filter that drops every packet (SO_ATTACH_FILTER, before bind), bound, and for tcp and
    * sctp listening. tcp sets SO_REUSEADDR (TIME_WAIT is no conflict); IPv6 sockets are v6-only. It never accepts a connection. `address` is a
    * numeric IPv4 or IPv6 address.

@@ -54,6 +54,7 @@ export interface NativeAddon {
   sendDatagram(path: string, data: Uint8Array): number;
   receiveMessage(socket: number, buffer: Uint8Array, fds: Bytes): number;
   peerCredentials(socket: number, out: Bytes): number;
+  unsentBytes(socket: number): number;
   fsopen(type: string): number;
   fsconfig(fd: number, command: number, key: string | null, value: string | null, aux: number): number;
   fsmount(fd: number, attributes: number): number;

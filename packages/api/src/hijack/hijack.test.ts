@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import { createSys } from "@fathom/sys";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 import type { RawClient } from "../testing/raw-client.ts";
 
@@ -229,6 +230,23 @@ describe("exec", () => {
     server.fake.execs.launching = undefined;
     launching.resolve();
     expect(await client.all()).toEndWith("\r\n\r\nword\n");
+  });
+
+  test("output follows when the client has read the head", async () => {
+    let unread = 1;
+    let looks = 0;
+    const seen = { ...createSys(), unsentBytes: () => ((looks += 1), unread) };
+    await using watched = await startTestServer({ sys: seen });
+    await watched.post("/containers/create?name=box", { Image: "x", Cmd: ["cat"] });
+    await watched.post("/containers/box/start");
+    const created = await watched.post("/containers/box/exec", { Cmd: ["echo", "word"], Tty: true });
+    const { Id: id } = (await created.json()) as { Id: string };
+    const client = watched
+      .connect()
+      .send(`POST /exec/${id}/start HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n`);
+    await client.until((text) => text.endsWith("\r\n\r\n") && looks > 5);
+    unread = 0;
+    expect(await client.all()).toEndWith("word\n");
   });
 
   test("detached: 200 and nothing", async () => {

@@ -1,7 +1,9 @@
 /** How Docker handles a connection that is taken over (attach, exec): its answers, old output first, the detach keys. */
-import { adopt, endUpgraded, joinSockets, writeTo, type InputFilter, type Upgraded } from "@fathom/http";
+import type { Socket } from "node:net";
+import { adopt, descriptorOf, endUpgraded, joinSockets, writeTo, type InputFilter, type Upgraded } from "@fathom/http";
 import type { AttachResult, StreamAttachment } from "@fathom/engine";
 import { FrameSplitter, frameHeader } from "@fathom/spec";
+import type { Sys } from "@fathom/sys";
 import { DetachFilter } from "./detach-filter.ts";
 import type { ApiRequest } from "../request/request.ts";
 
@@ -19,6 +21,28 @@ export function takeOver(request: ApiRequest, tty: boolean): Upgraded {
   const socket = request.response.hijack(head);
   const { first, ended } = request.exchange.takeInput();
   return { socket, first, ended };
+}
+
+/** A client that reads nothing for so long gets the output all the same. */
+const readHeadMs = 1_000;
+
+/**
+ * Waits until the client has read the head. docker-py reads the head through a buffer, and then the stream from the socket itself: output that
+ * the buffer has read together with the head is lost. A process starts in a few milliseconds, and on a busy machine a client needs longer to
+ * read. Only at a unix socket can this be seen; at others it does not wait.
+ */
+export async function headWasRead(socket: Socket, sys: Pick<Sys, "unsentBytes">, signal: AbortSignal): Promise<void> {
+  const end = performance.now() + readHeadMs;
+  while (!signal.aborted && performance.now() < end) {
+    try {
+      const fd = descriptorOf(socket);
+      if (fd === undefined || sys.unsentBytes(fd) === 0) return;
+    } catch {
+      // The socket was closed meanwhile: the join sees it.
+      return;
+    }
+    await Bun.sleep(1);
+  }
 }
 
 /** Attach: old output, then the live stream if there is one. Resolves when the connection is finished. */

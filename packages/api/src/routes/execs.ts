@@ -3,9 +3,12 @@ import type { ExecBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { endUpgraded, type Upgraded } from "@fathom/http";
 import { decodeExecCreate, decodeExecStart } from "@fathom/spec";
-import { join, takeOver } from "../hijack/hijack.ts";
+import type { Sys } from "@fathom/sys";
+import { headWasRead, join, takeOver } from "../hijack/hijack.ts";
 import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
+
+type StreamSys = Pick<Sys, "unsentBytes">;
 
 async function create(backend: ExecBackend, request: ApiRequest): Promise<void> {
   const { name, response, version } = request;
@@ -16,7 +19,7 @@ async function create(backend: ExecBackend, request: ApiRequest): Promise<void> 
   response.json(201, await backend.create(name, size && version >= 42 ? body : rest));
 }
 
-async function start(backend: ExecBackend, request: ApiRequest): Promise<void> {
+async function start(backend: ExecBackend, request: ApiRequest, sys: StreamSys | undefined): Promise<void> {
   const { exchange, name, response, version } = request;
   exchange.expectHijack();
   const body = decodeExecStart(await optionalJson(request));
@@ -32,6 +35,7 @@ async function start(backend: ExecBackend, request: ApiRequest): Promise<void> {
   try {
     const attachment = await backend.start(name, { detach, consoleSize, accepted }, exchange.signal);
     const taken = connection ?? takeOver(request, raw);
+    if (sys !== undefined) await headWasRead(taken.socket, sys, exchange.signal);
     if (attachment === undefined) endUpgraded(taken.socket);
     else await join(taken, attachment, true, exchange.signal, raw);
   } catch (error) {
@@ -50,9 +54,10 @@ async function resize(backend: ExecBackend, { name, query, response }: ApiReques
   response.empty(200);
 }
 
-export function addExecRoutes(router: Router<Handler>, execs: ExecBackend): void {
+/** @param sys Without it, output follows the head of the answer at once. */
+export function addExecRoutes(router: Router<Handler>, execs: ExecBackend, sys?: StreamSys): void {
   router.add("POST", "/containers/*/exec", (request) => create(execs, request));
-  router.add("POST", "/exec/*/start", (request) => start(execs, request));
+  router.add("POST", "/exec/*/start", (request) => start(execs, request, sys));
   router.add("POST", "/exec/*/resize", (request) => resize(execs, request));
   router.add("GET", "/exec/*/json", (request) => inspect(execs, request));
 }

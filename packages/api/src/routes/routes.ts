@@ -1,5 +1,6 @@
 /** All endpoints: those of each area use the backend of that area. */
 import type { Backend } from "@fathom/engine";
+import type { Sys } from "@fathom/sys";
 import type { Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 import { addContainerStreamRoutes } from "./container-streams.ts";
@@ -11,11 +12,11 @@ import { addNetworkRoutes } from "./networks.ts";
 import { addSystemRoutes } from "./system.ts";
 import { addVolumeRoutes } from "./volumes.ts";
 
-export function addRoutes(router: Router<Handler>, backend: Backend): void {
+export function addRoutes(router: Router<Handler>, backend: Backend, sys?: Pick<Sys, "unsentBytes">): void {
   addSystemRoutes(router, backend.system);
   addContainerRoutes(router, backend.containers);
   addContainerStreamRoutes(router, backend.containers);
-  addExecRoutes(router, backend.execs);
+  addExecRoutes(router, backend.execs, sys);
   addImageRoutes(router, backend.images);
   addVolumeRoutes(router, backend.volumes);
   addNetworkRoutes(router, backend.networks);

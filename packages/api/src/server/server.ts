@@ -59,7 +59,7 @@ class Server implements ApiServer {
       (where) => this.#begin(where),
       (error) => options.logger.error("API listener failed", { error }),
     );
-    addRoutes(this.#router, options.backend);
+    addRoutes(this.#router, options.backend, options.sys);
     this.#router.add("GET", "/debug", ({ response }) => response.json(200, options.debug?.() ?? {}));
   }
 

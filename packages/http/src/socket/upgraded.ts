@@ -29,6 +29,13 @@ export function adopt(fd: number): Socket {
   return connect(options as unknown as IpcNetConnectOpts);
 }
 
+/** The descriptor of an open socket. The runtime knows it, and its types do not. undefined for TLS and for a closed socket. */
+export function descriptorOf(socket: Socket): number | undefined {
+  const handle: unknown = socket.destroyed ? undefined : Reflect.get(socket, "_handle");
+  const fd: unknown = typeof handle === "object" && handle !== null ? Reflect.get(handle, "fd") : undefined;
+  return typeof fd === "number" && fd >= 0 ? fd : undefined;
+}
+
 /**
  * Copies in both directions until `target` ends its side, then ends both. Each direction reads only as fast as the other side accepts. Without
  * `input`, the peer's bytes are dropped. `signal` ends both. `output` changes what the target sends.

@@ -7,6 +7,18 @@ import { bytes, isRoot, sys, sysErrorOf, testDirectory, text } from "../testing/
 import { until } from "@fathom/base/testing";
 
 describe("unix sockets by directory", () => {
+  test("bytes that the peer has not read are seen", () => {
+    const [one, other] = sys.socketpair(SOCK_STREAM, true);
+    expect(sys.unsentBytes(one)).toBe(0);
+    sys.sendMessage(one, bytes("hello"), []);
+    expect(sys.unsentBytes(one)).toBeGreaterThan(0);
+    sys.receiveMessage(other, 16);
+    expect(sys.unsentBytes(one)).toBe(0);
+    sys.close(other);
+    sys.close(one);
+    expect(sysErrorOf(() => sys.unsentBytes(one)).errnoName).toBe("EBADF");
+  });
+
   test("listen with exactly the mode, at a path far beyond 108 bytes, and take connections", async () => {
     using dir = testDirectory();
     const deep = join(dir.path, ...Array.from({ length: 8 }, () => "d".repeat(100)));

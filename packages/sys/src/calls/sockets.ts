@@ -16,6 +16,7 @@ type SocketCalls = Pick<
   | "sendDatagram"
   | "receiveMessage"
   | "peerCredentials"
+  | "unsentBytes"
   | "reservePort"
   | "listenPort"
 >;
@@ -55,6 +56,7 @@ export function socketCalls({ native, integers }: CallContext): SocketCalls {
       checked("getsockopt", native.peerCredentials(socket, integers), socket);
       return { pid: integers[0]!, uid: integers[1]! >>> 0, gid: integers[2]! >>> 0 };
     },
+    unsentBytes: (socket) => checked("ioctl", native.unsentBytes(socket), socket),
     reservePort: (protocol, address, port) =>
       checked("bind", native.reservePort(protocolNumbers[protocol], address, port), portText(protocol, address, port)),
     listenPort: (protocol, address, port) =>

@@ -86,6 +86,7 @@ const defaults: { readonly [M in SysMethod]?: Sys[M] } = {
   statfs: () => ({ type: 0n, blockSize: 4096n, blocks: 0n, freeBlocks: 0n, availableBlocks: 0n }),
   tryFlock: () => true,
   umask: () => 0o22,
+  unsentBytes: () => 0,
   peerCredentials: () => ({ pid: 1, uid: 0, gid: 0 }),
   spawn: () => 4242,
   withNetworkNamespace: (_fd, action) => action(),
