@@ -47,16 +47,19 @@ export function adaptImageInspect(inspect: ImageInspect, version: number): objec
     return { ...rest, ...(comment ? { Comment: comment } : {}), ...(author ? { Author: author } : {}) };
   }
   const { Descriptor: descriptor, Manifests: manifests, ...rest } = inspect;
+  const config = { ...(version >= 50 ? configFields50 : configFields49), ...inspect.Config };
   return {
     ...rest,
     Parent: inspect.Parent ?? "",
     Comment: inspect.Comment ?? "",
     DockerVersion: "",
     Author: inspect.Author ?? "",
-    Config: { ...(version >= 50 ? configFields50 : configFields49), ...inspect.Config },
+    Config: config,
     ...(version >= 48 && descriptor !== undefined ? { Descriptor: descriptor } : {}),
     ...(version >= 48 && manifests !== undefined ? { Manifests: manifests } : {}),
-    ...(version < 45 ? { Container: "", ContainerConfig: null } : {}),
+    // It was the configuration of the container from which the image was made. docker-compose 1 reads the volumes of an image there, and ends
+    // with an error when it is null.
+    ...(version < 45 ? { Container: "", ContainerConfig: config } : {}),
     ...(version < 44 ? { VirtualSize: inspect.Size, Created: inspect.Created ?? zeroTime } : {}),
   };
 }

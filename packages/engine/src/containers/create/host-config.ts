@@ -5,7 +5,7 @@
 import type { HostConfig } from "@fathom/spec";
 import type { EngineConfig, MachineDefaults } from "../../contract.ts";
 import { resolveLogSettings } from "../logging/log-config.ts";
-import { networkName } from "../../networks/network-mode.ts";
+import { isPredefined, networkName } from "../../networks/network-mode.ts";
 
 const ownRuntime = { path: "fathom-runc" };
 /** Docker's own name for it: clients compare the name in inspect and info. */
@@ -31,6 +31,7 @@ export function withHostDefaults(requested: HostConfig, config: EngineConfig, fa
     ...requested,
     LogConfig: log,
     NetworkMode: networkName(requested.NetworkMode),
+    Links: isPredefined(networkName(requested.NetworkMode)) ? requested.Links : null,
     PortBindings: requested.PortBindings ?? {},
     RestartPolicy: requested.RestartPolicy.Name === "" ? { Name: "no", MaximumRetryCount: 0 } : requested.RestartPolicy,
     IpcMode: requested.IpcMode === "" ? "private" : requested.IpcMode,
