@@ -202,7 +202,7 @@ class Writing implements TreeWriting {
   }
 }
 
-/** `struct in_entry` of native/init/calls/write-tree.c, the path, the target. */
+/** `struct in_entry` of native/init/calls/written-entry.h, the path, the target. */
 function entryBytes(entry: WriteEntry): Buffer {
   const head = Buffer.alloc(entryHeadBytes);
   const seconds = floorDivide(entry.mtimeNs, 1_000_000_000n);
