@@ -44,7 +44,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "builder",
   ],
   api: ["base", "spec", "http", "sys", "engine"],
-  registry: ["base", "spec", "http"],
+  registry: ["base", "spec", "http", "distribution"],
   client: ["base", "spec", "http"],
   cli: ["base", "spec", "archive", "template", "client"],
 };

@@ -97,6 +97,29 @@ test("the docker CLI pushes through our daemon, pulls, and runs; the digest is t
   daemon.docker("tag", name, daemon.image);
 });
 
+test("a cache of Debian's registry gives the same image to docker, and keeps it", async () => {
+  const cache = await startRegistry(daemon, 5006, join(daemon.work, "cache"), "--mirror", `http://${debians}`);
+  skopeoCopy(daemon, `oci:${layout("layout")}`, `docker://${debians}/cached:v1`);
+  const name = `${cache.address}/cached:v1`;
+  daemon.docker("rmi", "-f", daemon.image);
+  const digest = (host: string): string | undefined =>
+    curl(daemon, "-I", ...acceptOci, `http://${host}/v2/cached/manifests/v1`).fields.get("docker-content-digest");
+  expect(daemon.docker("pull", name)).toContain(`Digest: ${digest(debians)}`);
+  expect(daemon.docker("run", "--rm", name, "echo", "cached")).toBe("cached");
+  expect(daemon.cli("push", name).code).not.toBe(0);
+  // docker had the layer; skopeo fetches all.
+  skopeoCopy(daemon, `docker://${name}`, `oci:${layout("through-cache")}:v1`);
+  cache.process.kill("SIGTERM");
+  await cache.process.exited;
+  // The same files, and nobody to ask: a port that nothing listens on.
+  const alone = await startRegistry(daemon, 5006, join(daemon.work, "cache"), "--mirror", "http://127.0.0.1:1");
+  skopeoCopy(daemon, `docker://${alone.address}/cached:v1`, `oci:${layout("from-cache")}:v1`);
+  expect(blobsOf("from-cache")).toEqual(blobsOf("layout"));
+  alone.process.kill("SIGTERM");
+  await alone.process.exited;
+  daemon.loadImage();
+});
+
 /** What both registries answer: the status, the error's code, and the fields that clients use. */
 function answer(host: string, args: readonly string[], path: string): unknown {
   const { status, fields, body } = curl(daemon, ...acceptOci, ...args, `http://${host}${path}`);

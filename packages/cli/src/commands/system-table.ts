@@ -119,6 +119,16 @@ export const systemCommands: readonly Command[] = [
     load: () => Promise.reject(new Error("this build of the CLI has no check")),
   },
   {
+    // Like the daemon: apps/fathom runs it, and it knows its own flags.
+    path: ["registry"],
+    aliases: [],
+    usage: "serve [OPTIONS]",
+    summary: "Serve a registry for container images",
+    flags: [],
+    args: { min: 0 },
+    load: () => Promise.reject(new Error("this build of the CLI has no registry")),
+  },
+  {
     path: ["completion"],
     aliases: [],
     usage: "SHELL",

@@ -11,7 +11,7 @@ export async function getBlob(call: Call, repository: string, reference: string)
   const { store, exchange, response, now } = call;
   const digest = digestOf(reference);
   const blob = await store.findBlob(repository, digest);
-  if (blob === undefined) throw unknownBlob(digest);
+  if (blob === undefined) return fetchBlob(call, repository, digest);
   const headOnly = exchange.head.method === "HEAD";
   if (headOnly && blob.touchedMs < now() - touchAgainMs) await store.linkBlob(repository, digest);
   response.header("Docker-Content-Digest", digest);
@@ -29,6 +29,24 @@ export async function getBlob(call: Call, repository: string, reference: string)
   if (range !== undefined) response.header("Content-Range", `bytes ${start}-${end - 1}/${blob.bytes}`);
   response.start(range === undefined ? 200 : 206, "application/octet-stream", end - start);
   if (!headOnly) for await (const piece of store.readBlob(digest, start, end)) await response.write(piece);
+  response.end();
+}
+
+/** From the registry that this one is a cache of, whole: a range of it could not be verified. */
+async function fetchBlob({ mirror, exchange, response }: Call, repository: string, digest: Digest): Promise<void> {
+  const bytes = await mirror?.sizeOf(repository, digest);
+  if (mirror === undefined || bytes === undefined) throw unknownBlob(digest);
+  const start = (): void => {
+    response.header("Docker-Content-Digest", digest);
+    response.start(200, "application/octet-stream", bytes);
+  };
+  if (exchange.head.method !== "HEAD")
+    for await (const piece of mirror.fetchBlob(repository, digest, bytes, exchange.signal)) {
+      // Not before: an error of the other registry is an answer of its own.
+      if (!response.started) start();
+      await response.write(piece);
+    }
+  if (!response.started) start();
   response.end();
 }
 

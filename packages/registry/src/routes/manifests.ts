@@ -11,7 +11,9 @@ import { Refusal } from "../server/refusal.ts";
 const maxTags = 100;
 
 export async function getManifest(call: Call, repository: string, reference: string): Promise<void> {
-  const { store, exchange, response } = call;
+  const { store, exchange, response, mirror } = call;
+  checkReference(reference);
+  await mirror?.refresh(repository, reference, exchange.signal);
   const digest = await resolve(store, repository, reference);
   const row = digest === undefined ? undefined : await store.findManifest(repository, digest);
   if (row === undefined) throw unknownManifest(repository, reference);
@@ -23,9 +25,14 @@ export async function getManifest(call: Call, repository: string, reference: str
   response.end();
 }
 
+/** A tag or a digest. @throws Refusal */
+function checkReference(reference: string): void {
+  if (reference.includes(":")) digestOf(reference);
+  else if (!isTag(reference)) throw invalidTag(reference);
+}
+
 async function resolve(store: RegistryStore, repository: string, reference: string): Promise<Digest | undefined> {
-  if (reference.includes(":")) return digestOf(reference);
-  if (!isTag(reference)) throw invalidTag(reference);
+  if (isDigest(reference)) return reference;
   return (await store.findTag(repository, reference))?.digest;
 }
 

@@ -22,7 +22,10 @@ test("the defaults serve on loopback and collect once a day", () => {
 });
 
 test.each([
-  [["--mirror", "https://x"], "unknown flag: --mirror"],
+  [["--replicate", "https://x"], "unknown flag: --replicate"],
+  [["--mirror", "x"], "--mirror x: expected https://HOST"],
+  [["--mirror", "https://user:secret@x"], "expected https://HOST"],
+  [["--mirror-expiry", "1h"], "--mirror-expiry needs --mirror"],
   [["--addr", "x"], "--addr x: expected HOST:PORT"],
   [["--addr", ":99999"], "expected HOST:PORT"],
   [["--tls-cert", "c"], "--tls-cert and --tls-key belong together"],

@@ -14,6 +14,7 @@ export interface ServeOptions {
   readonly anonymousPull: readonly string[];
   /** Patterns of REPOSITORY:TAG. */
   readonly immutableTags: readonly string[];
+  readonly mirror: { readonly url: URL; readonly expiryMs: number } | undefined;
   readonly quotas: readonly { readonly pattern: string; readonly bytes: number }[];
   readonly auditLog: string | undefined;
   /** undefined: no garbage collection by time. */
@@ -40,6 +41,8 @@ Options:
       --gc-untagged DURATION     Remove manifests without a tag after this time, at least 10m
       --htpasswd FILE            Users and their passwords, as "htpasswd -B" writes them
       --immutable-tags PATTERN   Tags that keep their first image, for example "release/*:v*"
+      --mirror URL               Be a cache of this registry, for example https://registry-1.docker.io; it takes no pushes
+      --mirror-expiry DURATION   How long a tag of it is not asked again (default "1h")
       --quota PATTERN=SIZE       Most bytes of one repository, for example "team/*=10g"
       --root DIR                 Where blobs and manifests are stored (default "/var/lib/fathom-registry")
       --tls-cert FILE            The server's certificate with its chain (PEM)
@@ -82,6 +85,7 @@ export function readServeOptions(argv: readonly string[]): ServeOptions {
     access,
     anonymousPull,
     immutableTags: values["immutable-tags"] ?? [],
+    mirror: readMirror(values.mirror, values["mirror-expiry"]),
     quotas: (values.quota ?? []).map(readQuota),
     auditLog: values["audit-log"],
     gcIntervalMs: interval === 0 ? undefined : interval,
@@ -110,6 +114,8 @@ function parsed(argv: readonly string[]) {
         "gc-untagged": one,
         htpasswd: one,
         "immutable-tags": several,
+        mirror: one,
+        "mirror-expiry": one,
         quota: several,
         root: one,
         "tls-cert": one,
@@ -154,6 +160,17 @@ function graceOf(flag: string, text: string): number {
   const ms = durationOf(flag, text);
   if (ms < leastGraceMs) throw invalid(`--${flag} ${text}: a push may take longer; the least is 10m`);
   return ms;
+}
+
+function readMirror(text: string | undefined, expiry: string | undefined): ServeOptions["mirror"] {
+  if (text === undefined) {
+    if (expiry !== undefined) throw invalid("--mirror-expiry needs --mirror");
+    return undefined;
+  }
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.pathname !== "/")
+    throw invalid(`--mirror ${text}: expected https://HOST or http://HOST`);
+  return { url, expiryMs: durationOf("mirror-expiry", expiry ?? "1h") };
 }
 
 function readQuota(text: string): { pattern: string; bytes: number } {

@@ -10,6 +10,8 @@ import { userAccess } from "../access/users.ts";
 import { collect } from "../collect/collect.ts";
 import type { RegistryStore } from "../contract.ts";
 import { matchesPattern } from "../names/names.ts";
+import { createMirror, type Mirror } from "../mirror/mirror.ts";
+import { openUpstream } from "../mirror/upstream.ts";
 import { openAuditLog } from "../server/audit.ts";
 import type { Policies } from "../server/call.ts";
 import { listen } from "../server/listen.ts";
@@ -68,7 +70,9 @@ async function serve(options: ServeOptions, { version, lock }: RegistryMainOptio
         };
   const scheme = tls === undefined ? "http" : "https";
   const metrics = new Metrics();
-  const registry = createRegistry({ store, access, policies: policiesOf(options), logger, metrics, audit, scheme });
+  const policies = policiesOf(options);
+  const mirror = options.mirror === undefined ? undefined : mirrorOf(options.mirror, store, logger, version);
+  const registry = createRegistry({ store, access, policies, mirror, logger, metrics, audit, scheme });
   const { host, port } = options;
   const server = await listen({ host, port, tls, registry, logger, version });
   const stop = stopSignal();
@@ -77,6 +81,15 @@ async function serve(options: ServeOptions, { version, lock }: RegistryMainOptio
   await new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));
   await server.close(stopMs);
   await collecting;
+}
+
+function mirrorOf(
+  { url, expiryMs }: NonNullable<ServeOptions["mirror"]>,
+  store: RegistryStore,
+  logger: Logger,
+  version: string,
+): Mirror {
+  return createMirror({ store, upstream: openUpstream(url, `fathom-registry/${version}`), expiryMs, logger });
 }
 
 function stopSignal(): AbortSignal {

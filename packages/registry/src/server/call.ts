@@ -3,6 +3,7 @@ import type { Exchange, Response } from "@fathom/http";
 import { isDigest, type Digest } from "@fathom/spec";
 import type { Principal } from "../access/access.ts";
 import type { RegistryStore } from "../contract.ts";
+import type { Mirror } from "../mirror/mirror.ts";
 import { Refusal } from "./refusal.ts";
 
 export interface Policies {
@@ -15,6 +16,8 @@ export interface Policies {
 export interface Call {
   readonly store: RegistryStore;
   readonly policies: Policies;
+  /** Present when this registry is a cache of another one. */
+  readonly mirror: Mirror | undefined;
   readonly principal: Principal;
   readonly exchange: Exchange;
   readonly response: Response;

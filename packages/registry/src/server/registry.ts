@@ -3,6 +3,7 @@ import { isEngineError, messageOf, type Logger } from "@fathom/base";
 import { HttpError, type Exchange } from "@fathom/http";
 import type { Access, Action, Principal } from "../access/access.ts";
 import type { RegistryStore } from "../contract.ts";
+import type { Mirror } from "../mirror/mirror.ts";
 import { showPage } from "../page/page.ts";
 import { deleteBlob, getBlob } from "../routes/blobs.ts";
 import { listReferrers, listRepositories, listTags } from "../routes/lists.ts";
@@ -18,6 +19,8 @@ export interface RegistryOptions {
   readonly store: RegistryStore;
   readonly access: Access;
   readonly policies: Policies;
+  /** A cache of another registry takes no pushes. */
+  readonly mirror?: Mirror | undefined;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly audit?: AuditLog | undefined;
@@ -90,7 +93,7 @@ interface Request {
 async function handle(request: Request): Promise<Done | undefined> {
   const { options, exchange, path, query, target } = request;
   const { head, response } = exchange;
-  const { store, policies, access, metrics, now = Date.now } = options;
+  const { store, policies, mirror, access, metrics, now = Date.now } = options;
   if (path === "/healthz") {
     response.send(200, "text/plain", "ok\n");
     return undefined;
@@ -111,7 +114,7 @@ async function handle(request: Request): Promise<Done | undefined> {
   if (known.kind === "wrong") throw unauthorized(request, origin, known.reason);
   const { principal } = known;
   request.principal = principal;
-  const call: Call = { store, policies, principal, exchange, response, query, now };
+  const call: Call = { store, policies, mirror, principal, exchange, response, query, now };
   if (path === "/" || path.startsWith("/r/")) {
     const shown = await showPage(call, path);
     if (shown === "refused")
@@ -137,6 +140,8 @@ async function handle(request: Request): Promise<Done | undefined> {
     const scope = `repository:${target.repository}:${action === "push" ? "pull,push" : action}`;
     throw unauthorized(request, origin, "authentication required", access.challenge(origin, scope));
   }
+  if (mirror !== undefined && action === "push")
+    throw new Refusal("UNSUPPORTED", "this registry is a cache of another one: push there");
   return await route(call, target);
 }
 
@@ -238,6 +243,10 @@ function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof Refusal) return error;
   if (error instanceof HttpError) return new Refusal("BLOB_UPLOAD_INVALID", error.message, { status: error.status });
   if (isEngineError(error, "resource-exhausted")) return new Refusal("UNKNOWN", messageOf(error), { status: 507 });
+  // Of the registry that this one is a cache of.
+  if (isEngineError(error, "unavailable")) return new Refusal("UNKNOWN", messageOf(error), { status: 503 });
+  if (isEngineError(error, "unauthenticated") || isEngineError(error, "forbidden"))
+    return new Refusal("DENIED", messageOf(error));
   if (isEngineError(error, "timeout")) return new Refusal("BLOB_UPLOAD_INVALID", messageOf(error), { status: 408 });
   // The client has gone and gets no answer; the status is for the metrics.
   if (isEngineError(error, "aborted")) return new Refusal("BLOB_UPLOAD_INVALID", messageOf(error));

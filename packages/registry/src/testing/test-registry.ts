@@ -3,6 +3,7 @@ import { silentLogger } from "@fathom/base";
 import { sha256Digest, type Digest } from "@fathom/spec";
 import { openAccess, type Access } from "../access/access.ts";
 import type { RegistryStore } from "../contract.ts";
+import type { Mirror } from "../mirror/mirror.ts";
 import type { AuditEntry } from "../server/audit.ts";
 import type { Policies } from "../server/call.ts";
 import { listen } from "../server/listen.ts";
@@ -14,6 +15,7 @@ export interface TestRegistryOptions {
   readonly store?: RegistryStore;
   readonly access?: Access;
   readonly policies?: Partial<Policies>;
+  readonly mirror?: Mirror;
 }
 
 export interface TestRegistry extends AsyncDisposable {
@@ -28,12 +30,13 @@ export interface TestRegistry extends AsyncDisposable {
 }
 
 export async function startTestRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
-  const { store = new MemoryStore(), access = openAccess, policies } = options;
+  const { store = new MemoryStore(), access = openAccess, policies, mirror } = options;
   const audited: AuditEntry[] = [];
   const registry = createRegistry({
     store,
     access,
     policies: { isImmutable: () => false, quotaOf: () => undefined, ...policies },
+    mirror,
     logger: silentLogger,
     metrics: new Metrics(),
     audit: { write: (entry) => void audited.push(entry), [Symbol.dispose]: () => undefined },
