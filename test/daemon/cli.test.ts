@@ -309,6 +309,71 @@ test("messages for new users", () => {
   expect(daemon.fathom("explain", "run", "--help")).toContain("--memory bytes");
 });
 
+test("on a terminal: a wrong name gets a suggestion, tables fit, stats are shown again and again in place", async () => {
+  daemon.fathom(
+    "run",
+    "-d",
+    "--name",
+    "some-name",
+    daemon.image,
+    "sh",
+    "-c",
+    "while true; do sleep 0.01; done # and a long comment",
+  );
+  const shown = async (...words: string[]): Promise<string> => {
+    const program = daemon.talk([binary, ...words], { terminal: true });
+    await program.exited;
+    return program.out().replaceAll("\r", "");
+  };
+  expect(await shown("stop", "some-nmae")).toBe(
+    "Error response from daemon: No such container: some-nmae\n\nDid you mean 'some-name'?\n",
+  );
+  expect(await shown("diff", "ome-nam")).toContain("Did you mean 'some-name'?");
+  expect(await shown("diff", "nothing-like-it")).not.toContain("Did you mean");
+  expect(daemon.cli("stop", "some-nmae").err).not.toContain("Did you mean");
+  const table = (await shown("ps")).trimEnd().split("\n");
+  expect(table).toHaveLength(2);
+  for (const line of table) expect([...line].length).toBeLessThanOrEqual(80);
+  expect(table[1]).toEndWith("some-name");
+  expect(await shown("ps", "--no-trunc")).toContain("# and a long comment");
+  const stats = daemon.talk([binary, "stats"], { terminal: true });
+  await until("the table is there twice", () => stats.out().split("\x1b[H").length > 3);
+  expect(stats.out()).toMatch(/CONTAINER ID +NAME +CPU %/);
+  expect(stats.out()).toContain("some-name");
+  daemon.fathom("run", "-d", "--name", "later", daemon.image, "sleep", "1000");
+  await until("a container that starts is added", () => /later +\d/.test(stats.out()));
+  daemon.fathom("rm", "-f", "later");
+  const last = (): string => stats.out().split("\x1b[H").at(-1)!;
+  await until("a container that ends is removed", () => last().includes("some-name") && !last().includes("later"));
+  stats.kill();
+  await stats.exited;
+  daemon.fathom("rm", "-f", "some-name");
+}, 60_000);
+
+test("login, push and pull with a registry that wants a password", async () => {
+  const address = await daemon.startRegistry({ user: "me", password: "se:cret" });
+  const name = `${address}/own:1`;
+  daemon.fathom("tag", daemon.image, name);
+  expect(daemon.cli("push", name).code).toBe(1);
+  const login = (password: string): object => {
+    const { code, out, err } = daemon.run(
+      "sh",
+      "-c",
+      `printf '${password}\n' | ${binary} login -u me --password-stdin ${address}`,
+    );
+    return { code, out, warned: err.includes("stored unencrypted") };
+  };
+  expect(login("wrong")).toEqual({ code: 1, out: "", warned: false });
+  expect(login("se:cret")).toEqual({ code: 0, out: "Login Succeeded\n", warned: true });
+  expect(daemon.fathom("login", address)).toBe("Login Succeeded");
+  expect(daemon.fathom("push", "-q", name)).toBe(name);
+  expect(daemon.fathom("push", name)).toContain("digest: sha256:");
+  // docker uses what was stored here.
+  expect(daemon.docker("pull", "-q", name)).toBe(name);
+  expect(daemon.fathom("logout", address)).toBe(`Removing login credentials for ${address}`);
+  expect(daemon.cli("pull", name).code).toBe(1);
+}, 60_000);
+
 test("inspect shows the fields that scripts read: legacy fields, whole objects in alphabetical order, templates in the order of definition", () => {
   daemon.fathom("run", "-d", "--name", "shown", "--ulimit", "nofile=500:600", daemon.image, "sleep", "1000");
   expect(daemon.fathom("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "shown")).toMatch(/^\d+\.\d+\.\d+\.\d+$/);

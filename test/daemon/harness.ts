@@ -248,19 +248,27 @@ export class TestDaemon {
     if (said !== `Loaded image: ${this.image}`) throw new Error(`load said ${said}`);
   }
 
-  /** Starts Debian's docker-registry beside the daemon; returns its host and port. */
-  async startRegistry(): Promise<string> {
+  /** Starts Debian's docker-registry beside the daemon; returns its host and port. @param account The only one that may use it */
+  async startRegistry(account?: { readonly user: string; readonly password: string }): Promise<string> {
     const address = "127.0.0.1:5000";
     const config = {
       version: 0.1,
       log: { level: "error" },
       storage: { filesystem: { rootdirectory: join(this.work, "registry") } },
       http: { addr: address },
+      ...(account === undefined ? {} : { auth: { htpasswd: { realm: "test", path: join(this.work, "users") } } }),
     };
+    if (account !== undefined) {
+      const hash = await Bun.password.hash(account.password, { algorithm: "bcrypt", cost: 4 });
+      writeFileSync(join(this.work, "users"), `${account.user}:${hash}\n`);
+    }
     // JSON is valid YAML.
     writeFileSync(join(this.work, "registry.yml"), JSON.stringify(config));
     this.#registry = this.begin("docker-registry", "serve", join(this.work, "registry.yml"));
-    await until("the registry answers", () => this.run("curl", "-sf", `http://${address}/v2/`).code === 0);
+    await until(
+      "the registry answers",
+      () => this.run("curl", "-s", "-o", "/dev/null", `http://${address}/v2/`).code === 0,
+    );
     return address;
   }
 

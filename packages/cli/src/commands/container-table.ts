@@ -20,6 +20,11 @@ export const containerCommands: readonly Command[] = [
     aliases: inContainer("run"),
     usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     summary: "Create a container from an image and run it",
+    examples: [
+      ["run --rm -it alpine sh", "a shell, gone afterwards"],
+      ["run -d --name web -p 8080:80 nginx", "in the background, at port 8080 of this machine"],
+      ['run --rm -v "$PWD":/src -w /src node npm test', "with this folder"],
+    ],
     flags: runFlags,
     args: many,
     stopAtArgument: true,
@@ -101,6 +106,7 @@ export const containerCommands: readonly Command[] = [
     ],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     summary: "Remove containers",
+    examples: [["rm -f web", "also when it runs"]],
     flags: [
       { name: "force", shorthand: "f", type: "bool", help: "Kill running ones first" },
       { name: "link", shorthand: "l", type: "bool", help: "Remove the link" },
@@ -119,6 +125,11 @@ export const containerCommands: readonly Command[] = [
     ],
     usage: "[OPTIONS]",
     summary: "List containers",
+    examples: [
+      ["ps -a", "also those that have ended"],
+      ["ps --filter status=exited -q", "ids for a script"],
+      ["ps --format 'table {{.Names}}\\t{{.Status}}'", "other columns"],
+    ],
     flags: [
       { name: "all", shorthand: "a", type: "bool", help: "Also those that do not run" },
       filterFlag,
@@ -137,6 +148,10 @@ export const containerCommands: readonly Command[] = [
     aliases: inContainer("logs"),
     usage: "[OPTIONS] CONTAINER",
     summary: "Print what a container has written",
+    examples: [
+      ["logs -f --tail 20 web", "the last lines, and what follows"],
+      ["logs --since 10m web", "of the last ten minutes"],
+    ],
     flags: [
       { name: "details", type: "bool", help: "With the attributes of each line" },
       { name: "follow", shorthand: "f", type: "bool", help: "Follow the output" },
@@ -154,6 +169,10 @@ export const containerCommands: readonly Command[] = [
     aliases: inContainer("exec"),
     usage: "[OPTIONS] CONTAINER COMMAND [ARG...]",
     summary: "Run another program in a running container",
+    examples: [
+      ["exec -it web sh", "a shell in a container that runs"],
+      ["exec -e DEBUG=1 web printenv DEBUG", "one program with a variable"],
+    ],
     flags: [
       { name: "detach", shorthand: "d", type: "bool", help: "In the background" },
       detachKeysFlag,

@@ -9,6 +9,10 @@ export const imageCommands: readonly Command[] = [
     aliases: [["image", "pull"]],
     usage: "[OPTIONS] NAME[:TAG|@DIGEST]",
     summary: "Fetch an image from a registry",
+    examples: [
+      ["pull alpine:3.20", "one tag"],
+      ["pull --platform linux/arm64 alpine", "for another processor"],
+    ],
     flags: [
       { name: "all-tags", shorthand: "a", type: "bool", help: "Every tag of the repository" },
       contentTrustFlag,
@@ -27,6 +31,10 @@ export const imageCommands: readonly Command[] = [
     ],
     usage: "[OPTIONS] [REPOSITORY[:TAG]]",
     summary: "List images",
+    examples: [
+      ["images --filter dangling=true", "those without a name"],
+      ["images --format '{{.Repository}}:{{.Tag}} {{.Size}}'", "for a script"],
+    ],
     flags: [
       { name: "all", shorthand: "a", type: "bool", help: "Also intermediate images" },
       { name: "digests", type: "bool", help: "With digests" },
@@ -96,6 +104,7 @@ export const imageCommands: readonly Command[] = [
     aliases: [["image", "load"]],
     usage: "[OPTIONS]",
     summary: "Load images from an archive (OCI layout or docker save), from stdin by default",
+    examples: [["load -i images.tar", "from a file"]],
     flags: [
       { name: "input", shorthand: "i", type: "string", help: "Read from a file", complete: "files" },
       platformFlag,
@@ -109,6 +118,7 @@ export const imageCommands: readonly Command[] = [
     aliases: [["image", "save"]],
     usage: "[OPTIONS] IMAGE [IMAGE...]",
     summary: "Write images to an archive, to stdout by default",
+    examples: [["save -o images.tar alpine nginx", "two images in one file"]],
     flags: [
       { name: "output", shorthand: "o", type: "string", help: "Write to a file", complete: "files" },
       platformFlag,

@@ -10,6 +10,10 @@ export const systemCommands: readonly Command[] = [
     aliases: [],
     usage: "[OPTIONS] NAME|ID [NAME|ID...]",
     summary: "Print all details of containers, images, volumes and networks",
+    examples: [
+      ["inspect -f '{{.State.Status}}' web", "one field"],
+      ["inspect --type volume data", "a volume, when something else has that name"],
+    ],
     flags: [
       { ...formatFlag, shorthand: "f" },
       { name: "size", shorthand: "s", type: "bool", help: "With sizes of containers" },
@@ -29,6 +33,7 @@ export const systemCommands: readonly Command[] = [
     aliases: [["system", "events"]],
     usage: "[OPTIONS]",
     summary: "Print events as they happen",
+    examples: [["events --filter type=container --since 1h", "what happened in the last hour, and what follows"]],
     flags: [
       filterFlag,
       formatFlag,
@@ -70,6 +75,7 @@ export const systemCommands: readonly Command[] = [
     aliases: [],
     usage: "[OPTIONS] [VOLUME]",
     summary: "Create a volume",
+    examples: [["volume create data", "then: run -v data:/var/lib/data …"]],
     flags: [
       { name: "driver", shorthand: "d", type: "string", default: "local", help: "Volume driver" },
       { name: "label", type: "list", help: "Set a label" },

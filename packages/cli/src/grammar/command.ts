@@ -14,6 +14,8 @@ export interface CommandContext {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Names that the daemon did not find. On a terminal, the user gets a suggestion for the first. */
+  readonly notFound: string[];
 }
 
 export interface Output {

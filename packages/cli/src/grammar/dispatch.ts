@@ -1,5 +1,5 @@
 /** From argv to a command: global flags, groups, aliases, help, and usage errors with docker's words and exit codes. */
-import { messageOf } from "@fathom/base";
+import { isEngineError, messageOf } from "@fathom/base";
 import { ExitError } from "./exit-error.ts";
 import { argumentProblem, type Command, type CommandGroup, type GlobalOptions, type Output } from "./command.ts";
 import { globalFlags, globalOptions } from "./global-options.ts";
@@ -148,6 +148,7 @@ async function runCommand(
     stderr.write(`${programName}: '${name}' ${problem}\n\n${usageHint(command)}\n`);
     return 1;
   }
+  const notFound: string[] = [];
   try {
     const { run } = await command.load();
     return await run({
@@ -160,6 +161,7 @@ async function runCommand(
       stdout,
       stderr,
       environment: environment.variables,
+      notFound,
     });
   } catch (error) {
     if (error instanceof ExitError) return error.exitCode;
@@ -169,8 +171,20 @@ async function runCommand(
       return 1;
     }
     reportFailure(command, error, global, stderr);
+    if (isEngineError(error, "not-found") && flags.args[0] !== undefined) notFound.push(flags.args[0]);
     return usageCode;
+  } finally {
+    if (stderr.isTerminal && notFound.length > 0) await suggest(command, notFound[0]!, global, stderr);
   }
+}
+
+/** After "No such container": the name that the user probably meant. */
+async function suggest(command: Command, name: string, global: GlobalOptions, stderr: Output): Promise<void> {
+  const kind = command.completeArgs;
+  if (kind !== "containers" && kind !== "images" && kind !== "networks" && kind !== "volumes") return;
+  const { namesFrom, similarName } = await import("../session/names.ts");
+  const similar = similarName(name, await namesFrom(global)(kind));
+  if (similar !== undefined) stderr.write(`\nDid you mean '${similar}'?\n`);
 }
 
 /** An error of the daemon has docker's prefix. For `run` and `create`, docker's hint follows. */

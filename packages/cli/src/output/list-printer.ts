@@ -1,5 +1,6 @@
 /** Prints lists: default tables, `table TEMPLATE`, `json`, templates, quiet. ps, images, volumes, networks and history all use it. */
-import { table } from "./format.ts";
+import type { CommandContext } from "../grammar/command.ts";
+import { fittedTable, table } from "./format.ts";
 import { parseTemplate } from "@fathom/template";
 
 export interface ListPrinter<T> {
@@ -17,7 +18,18 @@ export interface ListPrinter<T> {
 export interface ListOptions {
   readonly format: string;
   readonly quiet: boolean;
+  /** Columns of the terminal, into which the default table is made to fit. */
+  readonly width?: number | undefined;
 }
+
+/** Without a terminal and with --no-trunc, tables are as wide as what is in them. */
+export function terminalWidth({ stdout, flags, command }: CommandContext): number | undefined {
+  const noTruncate = command.flags.some(({ name }) => name === "no-trunc") && flags.bool("no-trunc");
+  return stdout.isTerminal && !noTruncate ? stdout.columns : undefined;
+}
+
+/** Fields whose cells users copy. */
+const copied = ["ID", "Name", "Names", "Repository", "Tag", "Digest"];
 
 /** Go templates on the command line write a tab as the two characters \t. */
 function unescape(template: string): string {
@@ -46,10 +58,13 @@ export function formatList<T>(printer: ListPrinter<T>, options: ListOptions): st
       .join("");
   }
   if (format === "table") {
-    return table([
+    const cells = [
       printer.columns.map((name) => printer.headings[name]!),
       ...rows.map((row) => printer.columns.map((name) => String(row[name]))),
-    ]);
+    ];
+    if (options.width === undefined) return table(cells);
+    const whole = new Set(printer.columns.flatMap((name, i) => (copied.includes(name) ? [i] : [])));
+    return fittedTable(cells, options.width, whole);
   }
   if (format.startsWith("table")) {
     const template = parseTemplate(format.slice("table".length).trimStart(), { missingIsError: true });

@@ -12,7 +12,7 @@ export function errorLine(error: unknown): string {
 
 /** Runs `action` for all names at the same time. The output is in the order of the names, as in docker. */
 export async function forEachName(
-  context: Pick<CommandContext, "stdout" | "stderr">,
+  context: Pick<CommandContext, "stdout" | "stderr" | "notFound">,
   names: readonly string[],
   action: (name: string) => Promise<string | undefined>,
   /** With --force, a name that does not exist is printed and is no failure. */
@@ -20,12 +20,14 @@ export async function forEachName(
 ): Promise<number> {
   const results = await Promise.allSettled(names.map(action));
   let code = 0;
-  for (const result of results) {
+  for (const [index, result] of results.entries()) {
     if (result.status === "fulfilled") {
       if (result.value !== undefined) context.stdout.write(`${result.value}\n`);
     } else {
       context.stderr.write(`${errorLine(result.reason)}\n`);
-      if (!(missingIsFine && isEngineError(result.reason, "not-found"))) code = 1;
+      const missing = isEngineError(result.reason, "not-found");
+      if (missing) context.notFound.push(names[index]!);
+      if (!(missing && missingIsFine)) code = 1;
     }
   }
   return code;

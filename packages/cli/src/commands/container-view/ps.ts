@@ -2,7 +2,7 @@ import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../../grammar/command.ts";
 import { filtersQuery } from "../../session/filters.ts";
 import { ellipsis } from "../../output/format.ts";
-import { formatList } from "../../output/list-printer.ts";
+import { formatList, terminalWidth } from "../../output/list-printer.ts";
 import { portsText } from "../../output/ports-text.ts";
 import { connect } from "../../session/session.ts";
 import { humanSize, type PortSummary } from "@fathom/spec";
@@ -116,7 +116,7 @@ export async function run(context: CommandContext): Promise<number> {
   context.stdout.write(
     formatList(
       { items, fields: (item) => containerFields(item, whole), headings: containerHeadings, columns, quietField: "ID" },
-      { format, quiet: flags.bool("quiet") },
+      { format, quiet: flags.bool("quiet"), width: terminalWidth(context) },
     ),
   );
   return 0;

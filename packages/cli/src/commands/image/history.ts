@@ -1,7 +1,7 @@
 import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../../grammar/command.ts";
 import { ellipsis } from "../../output/format.ts";
-import { formatList } from "../../output/list-printer.ts";
+import { formatList, terminalWidth } from "../../output/list-printer.ts";
 import { platformQuery } from "../../session/platform-query.ts";
 import { connect } from "../../session/session.ts";
 import { humanSize } from "@fathom/spec";
@@ -51,7 +51,7 @@ export async function run(context: CommandContext): Promise<number> {
   context.stdout.write(
     formatList(
       { items, fields, headings, columns, quietField: "ID" },
-      { format: flags.string("format"), quiet: flags.bool("quiet") },
+      { format: flags.string("format"), quiet: flags.bool("quiet"), width: terminalWidth(context) },
     ),
   );
   return 0;

@@ -1,7 +1,7 @@
 import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../../grammar/command.ts";
 import { filtersQuery } from "../../session/filters.ts";
-import { formatList } from "../../output/list-printer.ts";
+import { formatList, terminalWidth } from "../../output/list-printer.ts";
 import { connect } from "../../session/session.ts";
 import { splitTag } from "./tag.ts";
 import { humanSize } from "@fathom/spec";
@@ -97,7 +97,7 @@ export async function run(context: CommandContext): Promise<number> {
   context.stdout.write(
     formatList(
       { items, fields: (row) => imageFields(row, whole), headings: imageHeadings, columns, quietField: "ID" },
-      { format: flags.string("format"), quiet },
+      { format: flags.string("format"), quiet, width: terminalWidth(context) },
     ),
   );
   return 0;

@@ -1,6 +1,6 @@
 import type { CommandContext } from "../../grammar/command.ts";
 import { filtersQuery } from "../../session/filters.ts";
-import { formatList } from "../../output/list-printer.ts";
+import { formatList, terminalWidth } from "../../output/list-printer.ts";
 import { connect } from "../../session/session.ts";
 
 interface Network {
@@ -29,7 +29,7 @@ export async function run(context: CommandContext): Promise<number> {
   context.stdout.write(
     formatList(
       { items, fields, headings, columns: ["ID", "Name", "Driver", "Scope"], quietField: "ID" },
-      { format: flags.string("format"), quiet: flags.bool("quiet") },
+      { format: flags.string("format"), quiet: flags.bool("quiet"), width: terminalWidth(context) },
     ),
   );
   return 0;

@@ -1,7 +1,7 @@
 import { isEngineError } from "@fathom/base";
 import type { Client } from "@fathom/client";
 import type { CommandContext } from "../../grammar/command.ts";
-import { formatList } from "../../output/list-printer.ts";
+import { formatList, terminalWidth } from "../../output/list-printer.ts";
 import { errorLine } from "../../session/each.ts";
 import { filtersQuery } from "../../session/filters.ts";
 import { connect } from "../../session/session.ts";
@@ -71,7 +71,7 @@ export async function run(context: CommandContext): Promise<number> {
         columns: statsColumns,
         quietField: "ID",
       },
-      { format: flags.string("format"), quiet: false },
+      { format: flags.string("format"), quiet: false, width: terminalWidth(context) },
     );
   if (!stream) {
     stdout.write(text());

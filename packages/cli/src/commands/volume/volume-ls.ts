@@ -1,7 +1,7 @@
 import { humanSize } from "@fathom/spec";
 import type { CommandContext } from "../../grammar/command.ts";
 import { filtersQuery } from "../../session/filters.ts";
-import { formatList } from "../../output/list-printer.ts";
+import { formatList, terminalWidth } from "../../output/list-printer.ts";
 import { connect } from "../../session/session.ts";
 
 export interface VolumeSummary {
@@ -56,7 +56,7 @@ export async function run(context: CommandContext): Promise<number> {
   context.stdout.write(
     formatList(
       { items, fields: volumeFields, headings: volumeHeadings, columns: ["Driver", "Name"], quietField: "Name" },
-      { format: flags.string("format"), quiet: flags.bool("quiet") },
+      { format: flags.string("format"), quiet: flags.bool("quiet"), width: terminalWidth(context) },
     ),
   );
   return 0;
