@@ -1,4 +1,5 @@
 /** Access for a registry with users: a login with a password, or a token of this registry. */
+import { EngineError, isEngineError } from "@fathom/base";
 import type { Access, Authentication, Credentials, Principal, TokenAnswer } from "./access.ts";
 import type { Htpasswd } from "./htpasswd.ts";
 import { principalOf, type AccessRules } from "./rules.ts";
@@ -16,7 +17,7 @@ export interface UserAccessOptions {
 
 const tokenSeconds = 300;
 const serviceName = "fathom-registry";
-/** A client that hung up is not waited for: a hash takes a fraction of a second. */
+/** How long a login waits for its turn; a hash takes a fraction of a second. */
 const patienceMs = 30_000;
 
 export function userAccess(options: UserAccessOptions): Access {
@@ -29,8 +30,14 @@ export function userAccess(options: UserAccessOptions): Access {
     const colon = text.indexOf(":");
     if (scheme.toLowerCase() !== "basic" || colon < 0) return { kind: "wrong", reason: "malformed credentials" };
     const name = text.slice(0, colon);
-    if (!(await users.verify(name, text.slice(colon + 1), AbortSignal.timeout(patienceMs))))
-      return { kind: "wrong", reason: "wrong user name or password" };
+    let right: boolean;
+    try {
+      right = await users.verify(name, text.slice(colon + 1), AbortSignal.timeout(patienceMs));
+    } catch (error) {
+      if (!isEngineError(error, "aborted")) throw error;
+      throw new EngineError("unavailable", "too many logins are under way; try again", { cause: error });
+    }
+    if (!right) return { kind: "wrong", reason: "wrong user name or password" };
     return { kind: "known", principal: principalOf(name, rules) };
   };
 

@@ -48,8 +48,8 @@ test("blobs of manifests stay, others go after the grace period, uploads too", a
   await image("r", "v1", "used");
   await registry.pushBlob("r", "unused");
   await registry.fetch("POST", "/v2/r/blobs/uploads/");
-  expect(await later(0.5)).toEqual({ manifests: 0, links: 0, blobs: 0, bytes: 0, uploads: 0 });
-  expect(await later(2)).toEqual({ manifests: 0, links: 1, blobs: 1, bytes: 6, uploads: 1 });
+  expect(await later(0.5)).toEqual({ tags: 0, manifests: 0, links: 0, blobs: 0, bytes: 0, uploads: 0 });
+  expect(await later(2)).toEqual({ tags: 0, manifests: 0, links: 1, blobs: 1, bytes: 6, uploads: 1 });
   expect(await has("r", "used")).toBe(true);
   expect(await has("r", "unused")).toBe(false);
   expect((await registry.fetch("GET", "/v2/r/manifests/v1")).status).toBe(200);
@@ -109,6 +109,34 @@ describe("manifests without a tag", () => {
     expect(await later(2, { untaggedMs: hour })).toMatchObject({ manifests: 1, links: 1, blobs: 2 });
     for (const layer of ["tagged", "signature", "member"]) expect(await has("r", layer)).toBe(true);
     expect(await has("r", "loose")).toBe(false);
+  });
+});
+
+describe("a repository keeps the newest tags", () => {
+  const rules = { untaggedMs: hour, tagsKept: (name: string) => (name === "r" ? 2 : undefined) };
+  beforeEach(async () => {
+    for (const repository of ["r", "other"])
+      for (const tag of ["a", "b", "c", "d"]) {
+        await image(repository, tag, `layer ${tag}`);
+        // sleep: the next tag is newer by at least one unit of the clock
+        await Bun.sleep(2);
+      }
+  });
+  const tags = async (repository: string): Promise<string[]> => registry.store.tags(repository);
+  test("the older ones go, and their images with them; a dry run counts the same", async () => {
+    const dry = await later(2, { ...rules, dryRun: true });
+    expect(await tags("r")).toEqual(["a", "b", "c", "d"]);
+    const real = await later(2, rules);
+    expect(real).toEqual(dry);
+    expect(real).toMatchObject({ tags: 2, manifests: 2 });
+    expect(await tags("r")).toEqual(["c", "d"]);
+    expect(await tags("other")).toEqual(["a", "b", "c", "d"]);
+    expect(await has("r", "layer a")).toBe(false);
+    expect(await has("other", "layer a")).toBe(true);
+  });
+  test("an immutable tag stays, and does not count", async () => {
+    await later(2, { ...rules, isImmutable: (_, tag) => tag === "a" });
+    expect(await tags("r")).toEqual(["a", "c", "d"]);
   });
 });
 

@@ -15,6 +15,10 @@ export interface CollectOptions {
   readonly uploadMs: number;
   /** Manifests without a tag, that no index names and that are about no kept manifest, go after this time; undefined: they stay. */
   readonly untaggedMs?: number | undefined;
+  /** How many tags a repository keeps, the newest first; undefined: all. */
+  readonly tagsKept?: (repository: string) => number | undefined;
+  /** Tags that never go. */
+  readonly isImmutable?: (repository: string, tag: string) => boolean;
   /** Nothing is removed. */
   readonly dryRun: boolean;
   readonly logger: Logger;
@@ -23,6 +27,7 @@ export interface CollectOptions {
 }
 
 export interface Collected {
+  readonly tags: number;
   readonly manifests: number;
   readonly links: number;
   readonly blobs: number;
@@ -33,13 +38,14 @@ export interface Collected {
 export async function collect(options: CollectOptions): Promise<Collected> {
   const { store, graceMs, uploadMs, dryRun, logger, signal, now = Date.now } = options;
   const begin = now();
-  const counts = { manifests: 0, links: 0, blobs: 0, bytes: 0, uploads: 0 };
+  const counts = { tags: 0, manifests: 0, links: 0, blobs: 0, bytes: 0, uploads: 0 };
   /** With all digests that must stay. */
   const kept = new Set<Digest>();
   for (const repository of await store.repositories()) {
     signal?.throwIfAborted();
     await store.exclusively(repository, async () => {
       const result = await collectRepository(repository, options, begin, kept);
+      counts.tags += result.tags;
       counts.manifests += result.manifests;
       counts.links += result.links;
     });
@@ -58,12 +64,19 @@ export async function collect(options: CollectOptions): Promise<Collected> {
 
 async function collectRepository(
   repository: string,
-  { store, graceMs, untaggedMs, dryRun, logger }: CollectOptions,
+  options: CollectOptions,
   begin: number,
   kept: Set<Digest>,
-): Promise<{ manifests: number; links: number }> {
+): Promise<{ tags: number; manifests: number; links: number }> {
+  const { store, graceMs, untaggedMs, dryRun, logger } = options;
+  const oldTags = await tagsToRemove(repository, options);
+  for (const tag of oldTags) {
+    logger.info(dryRun ? "would remove a tag" : "removed a tag", { repository, tag });
+    if (!dryRun) await store.deleteTag(repository, tag);
+  }
   const rows = await store.manifests(repository);
-  const old = untaggedMs === undefined ? [] : await unusedManifests(store, repository, rows, begin - untaggedMs);
+  const old =
+    untaggedMs === undefined ? [] : await unusedManifests(store, repository, rows, oldTags, begin - untaggedMs);
   for (const { digest } of old) {
     logger.info(dryRun ? "would remove an untagged manifest" : "removed an untagged manifest", { repository, digest });
     if (!dryRun) await store.deleteManifest(repository, digest);
@@ -81,7 +94,23 @@ async function collectRepository(
     if (unused && (dryRun || (await store.unlinkBlob(repository, digest, begin - graceMs)))) links++;
     else kept.add(digest);
   }
-  return { manifests: old.length, links };
+  return { tags: oldTags.size, manifests: old.length, links };
+}
+
+/** Those beyond the number that stays, the oldest ones. */
+async function tagsToRemove(
+  repository: string,
+  { store, tagsKept, isImmutable }: CollectOptions,
+): Promise<ReadonlySet<string>> {
+  const kept = tagsKept?.(repository);
+  if (kept === undefined) return new Set();
+  const found: { readonly tag: string; readonly pushedAtMs: number }[] = [];
+  for (const tag of await store.tags(repository)) {
+    const row = await store.findTag(repository, tag);
+    if (row !== undefined && isImmutable?.(repository, tag) !== true) found.push({ tag, pushedAtMs: row.pushedAtMs });
+  }
+  const newestFirst = found.toSorted((a, b) => b.pushedAtMs - a.pushedAtMs);
+  return new Set(newestFirst.slice(kept).map(({ tag }) => tag));
 }
 
 /** In rounds, because an index that goes frees its manifests, and a manifest that goes frees those about it. */
@@ -89,11 +118,12 @@ async function unusedManifests(
   store: RegistryStore,
   repository: string,
   rows: readonly ManifestRow[],
+  ignoredTags: ReadonlySet<string>,
   pushedBeforeMs: number,
 ): Promise<ManifestRow[]> {
   const roots = new Set<Digest>();
   for (const tag of await store.tags(repository)) {
-    const row = await store.findTag(repository, tag);
+    const row = ignoredTags.has(tag) ? undefined : await store.findTag(repository, tag);
     if (row !== undefined) roots.add(row.digest);
   }
   const byDigest = new Map(rows.map((row) => [row.digest, row]));

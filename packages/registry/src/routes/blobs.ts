@@ -1,6 +1,7 @@
 /** Blobs: pull (end-2) and delete (end-10). */
 import type { Digest } from "@fathom/spec";
 import { answeredByEtag, digestOf, type Call, type Done } from "../server/call.ts";
+import { send } from "../server/sent.ts";
 import { Refusal } from "../server/refusal.ts";
 import { readRange } from "./range.ts";
 
@@ -28,7 +29,7 @@ export async function getBlob(call: Call, repository: string, reference: string)
   const { start, end } = range ?? { start: 0, end: blob.bytes };
   if (range !== undefined) response.header("Content-Range", `bytes ${start}-${end - 1}/${blob.bytes}`);
   response.start(range === undefined ? 200 : 206, "application/octet-stream", end - start);
-  if (!headOnly) for await (const piece of store.readBlob(digest, start, end)) await response.write(piece);
+  if (!headOnly) for await (const piece of store.readBlob(digest, start, end)) await send(response, piece);
   response.end();
 }
 
@@ -44,7 +45,7 @@ async function fetchBlob({ mirror, exchange, response }: Call, repository: strin
     for await (const piece of mirror.fetchBlob(repository, digest, bytes, exchange.signal)) {
       // Not before: an error of the other registry is an answer of its own.
       if (!response.started) start();
-      await response.write(piece);
+      await send(response, piece);
     }
   if (!response.started) start();
   response.end();

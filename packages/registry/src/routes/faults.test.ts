@@ -119,6 +119,18 @@ test("a full disk is 507 at each step, an unexpected error 500 without its words
   await until("no upload of a failed push is left", () => uploads().length <= 1);
 });
 
+test("an audit log that cannot be written ends neither the answer nor the registry", async () => {
+  const audit = {
+    write: () => {
+      throw new Error("the disk of the log is full");
+    },
+    [Symbol.dispose]: () => undefined,
+  };
+  await using other = await startTestRegistry({ audit });
+  await other.pushBlob("r", "one");
+  await other.pushBlob("r", "two");
+});
+
 test("a stored blob that is too short breaks the answer off", async () => {
   const digest = await registry.pushBlob("short", "complete");
   faults.failNext("store.readBlob", new EngineError("data-loss", "too short"));

@@ -5,6 +5,7 @@ import { isForeign, readManifest, type Entry, type PushedManifest } from "../man
 import { isTag } from "../names/names.ts";
 import { answeredByEtag, digestOf, type Call, type Done } from "../server/call.ts";
 import { received } from "../server/received.ts";
+import { send } from "../server/sent.ts";
 import { Refusal } from "../server/refusal.ts";
 
 /** Tags that one push may set besides the one in its path. */
@@ -21,7 +22,7 @@ export async function getManifest(call: Call, repository: string, reference: str
   if (answeredByEtag(call, row.digest)) return;
   response.start(200, row.mediaType, row.bytes);
   if (exchange.head.method !== "HEAD")
-    for await (const piece of store.readBlob(row.digest, 0, row.bytes)) await response.write(piece);
+    for await (const piece of store.readBlob(row.digest, 0, row.bytes)) await send(response, piece);
   response.end();
 }
 

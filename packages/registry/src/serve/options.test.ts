@@ -35,6 +35,7 @@ test.each([
   [["--gc-grace", "1m"], "the least is 10m"],
   [["--gc-interval", "30d"], "at most 20d"],
   [["--gc-interval", "x"], "expected a time such as 30m"],
+  [["--keep-tags", "x=0"], "--keep-tags x=0: expected PATTERN=N"],
   [["--quota", "x"], "--quota x: expected PATTERN=SIZE"],
   [["word"], "word"],
 ])("%j is rejected: %s", (argv, message) => {

@@ -22,6 +22,7 @@ export interface ServeOptions {
   readonly gcGraceMs: number;
   readonly gcUntaggedMs: number | undefined;
   readonly gcDryRun: boolean;
+  readonly keepTags: readonly { readonly pattern: string; readonly count: number }[];
   readonly uploadExpiryMs: number;
 }
 
@@ -41,6 +42,7 @@ Options:
       --gc-untagged DURATION     Remove manifests without a tag after this time, at least 10m
       --htpasswd FILE            Users and their passwords, as "htpasswd -B" writes them
       --immutable-tags PATTERN   Tags that keep their first image, for example "release/*:v*"
+      --keep-tags PATTERN=N      The garbage collection removes all but the newest N tags of a repository, for example "dev/*=20"
       --mirror URL               Be a cache of this registry, for example https://registry-1.docker.io; it takes no pushes
       --mirror-expiry DURATION   How long a tag of it is not asked again (default "1h")
       --quota PATTERN=SIZE       Most bytes of one repository, for example "team/*=10g"
@@ -49,7 +51,7 @@ Options:
       --tls-key FILE             Its key (PEM)
       --upload-expiry DURATION   Uploads that receive nothing for this time end (default "24h")
 
-A * in a PATTERN stands for any characters. --access, --anonymous-pull, --immutable-tags and --quota may be given several times.
+A * in a PATTERN stands for any characters. --access, --anonymous-pull, --immutable-tags, --keep-tags and --quota may be given several times.
 `;
 
 const one = { type: "string" } as const;
@@ -91,6 +93,7 @@ export function readServeOptions(argv: readonly string[]): ServeOptions {
     gcIntervalMs: interval === 0 ? undefined : interval,
     gcGraceMs: graceOf("gc-grace", values["gc-grace"] ?? "24h"),
     gcUntaggedMs: untagged === undefined ? undefined : graceOf("gc-untagged", untagged),
+    keepTags: (values["keep-tags"] ?? []).map(readKeptTags),
     gcDryRun: values["gc-dry-run"] ?? false,
     uploadExpiryMs: graceOf("upload-expiry", values["upload-expiry"] ?? "24h"),
   };
@@ -114,6 +117,7 @@ function parsed(argv: readonly string[]) {
         "gc-untagged": one,
         htpasswd: one,
         "immutable-tags": several,
+        "keep-tags": several,
         mirror: one,
         "mirror-expiry": one,
         quota: several,
@@ -160,6 +164,13 @@ function graceOf(flag: string, text: string): number {
   const ms = durationOf(flag, text);
   if (ms < leastGraceMs) throw invalid(`--${flag} ${text}: a push may take longer; the least is 10m`);
   return ms;
+}
+
+function readKeptTags(text: string): { pattern: string; count: number } {
+  const match = /^([^=]+)=(\d{1,6})$/.exec(text);
+  if (match === null || Number(match[2]) === 0)
+    throw invalid(`--keep-tags ${text}: expected PATTERN=N, for example "dev/*=20"`);
+  return { pattern: match[1]!, count: Number(match[2]) };
 }
 
 function readMirror(text: string | undefined, expiry: string | undefined): ServeOptions["mirror"] {

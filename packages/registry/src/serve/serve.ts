@@ -76,7 +76,7 @@ async function serve(options: ServeOptions, { version, lock }: RegistryMainOptio
   const { host, port } = options;
   const server = await listen({ host, port, tls, registry, logger, version });
   const stop = stopSignal();
-  const collecting = collectRepeatedly(store, options, metrics, logger, stop);
+  const collecting = collectRepeatedly(store, options, policies, metrics, logger, stop);
   logger.info("the registry serves", { address: `${scheme}://${host}:${server.port}`, root: options.root });
   await new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));
   await server.close(stopMs);
@@ -130,7 +130,8 @@ async function tokenKey(root: string): Promise<Uint8Array> {
 /** By time, and when somebody sends USR1. Resolves after `stop`. */
 async function collectRepeatedly(
   store: RegistryStore,
-  { gcIntervalMs, gcGraceMs, gcUntaggedMs, gcDryRun, uploadExpiryMs }: ServeOptions,
+  { gcIntervalMs, gcGraceMs, gcUntaggedMs, gcDryRun, keepTags, uploadExpiryMs }: ServeOptions,
+  { isImmutable }: Policies,
   metrics: Metrics,
   logger: Logger,
   stop: AbortSignal,
@@ -145,6 +146,8 @@ async function collectRepeatedly(
         graceMs: gcGraceMs,
         uploadMs: uploadExpiryMs,
         untaggedMs: gcUntaggedMs,
+        tagsKept: (repository) => keepTags.find(({ pattern }) => matchesPattern(pattern, repository))?.count,
+        isImmutable,
         dryRun: gcDryRun,
         logger,
         signal: stop,

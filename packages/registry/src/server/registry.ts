@@ -68,7 +68,8 @@ export function createRegistry(options: RegistryOptions): Registry {
       kind,
       status,
     });
-    if (done !== undefined || status === 401 || status === 403)
+    if (done === undefined && status !== 401 && status !== 403) return;
+    try {
       audit?.write({
         action: done?.action ?? `${head.method} ${kind}`,
         user: request.principal?.name,
@@ -78,6 +79,10 @@ export function createRegistry(options: RegistryOptions): Registry {
         digest: done?.digest,
         status,
       });
+    } catch (error) {
+      // The change has happened, and its client has the answer.
+      logger.error("the audit log cannot be written", { error });
+    }
   };
 }
 

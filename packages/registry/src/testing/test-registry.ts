@@ -4,7 +4,7 @@ import { sha256Digest, type Digest } from "@fathom/spec";
 import { openAccess, type Access } from "../access/access.ts";
 import type { RegistryStore } from "../contract.ts";
 import type { Mirror } from "../mirror/mirror.ts";
-import type { AuditEntry } from "../server/audit.ts";
+import type { AuditEntry, AuditLog } from "../server/audit.ts";
 import type { Policies } from "../server/call.ts";
 import { listen } from "../server/listen.ts";
 import { Metrics } from "../server/metrics.ts";
@@ -16,6 +16,8 @@ export interface TestRegistryOptions {
   readonly access?: Access;
   readonly policies?: Partial<Policies>;
   readonly mirror?: Mirror;
+  /** Instead of the one that fills `audited`. */
+  readonly audit?: AuditLog;
 }
 
 export interface TestRegistry extends AsyncDisposable {
@@ -39,7 +41,7 @@ export async function startTestRegistry(options: TestRegistryOptions = {}): Prom
     mirror,
     logger: silentLogger,
     metrics: new Metrics(),
-    audit: { write: (entry) => void audited.push(entry), [Symbol.dispose]: () => undefined },
+    audit: options.audit ?? { write: (entry) => void audited.push(entry), [Symbol.dispose]: () => undefined },
     scheme: "http",
   });
   const server = await listen({ host: "127.0.0.1", port: 0, registry, logger: silentLogger, version: "test" });
