@@ -21,6 +21,22 @@ test("damaged plans are rejected or read within their bounds", async () => {
     { kind: "seccomp", program: new Uint8Array(64), flags: 0 },
     { kind: "sysctl", key: "net.a", value: "b" },
     { kind: "mask", path: "/x" },
+    { kind: "join-process", namespaces: ["mount", "network"] },
+    { kind: "meet", reached: "/a", proceed: "/b" },
+    {
+      kind: "hook",
+      stage: "createContainer",
+      path: "/h",
+      argv: ["h", "a"],
+      env: ["A=1"],
+      timeoutMs: 1,
+      before: "{",
+      after: "}",
+    },
+    { kind: "scheduler", policy: 3, nice: -1, priority: 0, flags: 0, runtime: 1n, deadline: 2n, period: 3n },
+    { kind: "io-priority", value: 7 },
+    { kind: "cpu-affinity", cpus: [0, 9, 70] },
+    { kind: "find-program", candidates: ["/bin/a", "/usr/bin/a"], argv: ["a"] },
     { kind: "bind", source: "/a", target: "/b", recursive: true, create: true, attributes: { set: [] } },
   ];
   const small = join(base, "small.plan");

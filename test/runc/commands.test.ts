@@ -14,7 +14,7 @@ afterEach(async () => {
 afterAll(() => rig[Symbol.dispose]());
 
 const ran = (): boolean => existsSync(join(rig.rootfs, "tmp/ran"));
-const script = "echo up > /tmp/ran; trap 'exit 3' TERM; while :; do sleep 0.02; done";
+const script = "trap 'exit 3' TERM; echo up > /tmp/ran; while :; do sleep 0.02; done";
 
 async function running(id: string): Promise<{ bundle: string; pid: number }> {
   const bundle = rig.bundle({ args: ["sleep", "1000"] });

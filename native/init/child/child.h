@@ -102,6 +102,8 @@ int do_readonly_path(struct child *child, const char *path);
 /* A read-only tmpfs that is not attached yet. */
 int make_empty_directory(void);
 int make_early_procfs(struct child *child);
+/* root/id-map.c: the owners of files in a mount that is not attached yet are mapped. Without a map it does nothing. */
+int map_ids(struct child *child, int mount, const struct id_map *map);
 /* root/copy-up.c: copies the content of a directory, with owners, modes and times, into another. */
 int copy_tree(int from, int to, unsigned depth);
 
@@ -117,6 +119,11 @@ int do_loopback_up(void);
 /* supervisor/birth.c */
 /* A filter of the user may reject exit_group, and musl's _exit then tries for ever: a trap ends the process without a call. */
 _Noreturn void end_child(int status);
+
+/* scheduling.c */
+int do_scheduler(const struct operation *op);
+int do_io_priority(uint32_t value);
+int do_cpu_affinity(const struct operation *op);
 
 /* hooks.c */
 /* Another program works now: tells it so, and waits until it writes. */

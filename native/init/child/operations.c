@@ -155,6 +155,12 @@ static int run_operation(struct child *child, const struct operation *op) {
     return do_working_directory(child, op);
   case OP_WAIT_START:
     return wait_start(child);
+  case OP_SCHEDULER:
+    return do_scheduler(op);
+  case OP_IO_PRIORITY:
+    return do_io_priority(op->number);
+  case OP_CPU_AFFINITY:
+    return do_cpu_affinity(op);
   case OP_FIND_PROGRAM:
     return do_find_program(op);
   case OP_EXEC:

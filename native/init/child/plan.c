@@ -11,6 +11,14 @@ static struct attributes read_attributes(struct reader *in) {
   return attributes;
 }
 
+static struct id_map read_id_map(struct reader *in) {
+  struct id_map map;
+  map.users = read_text(in);
+  map.groups = read_text(in);
+  map.recursive = read_u32(in);
+  return map;
+}
+
 static void decode_mounting(struct reader *in, struct operation *op) {
   switch (op->kind) {
   case OP_JOIN_NAMESPACE:
@@ -47,6 +55,7 @@ static void decode_mounting(struct reader *in, struct operation *op) {
     op->mount.create = read_u32(in);
     op->mount.propagation = read_u32(in);
     op->mount.copy_up = read_u32(in);
+    op->mount.ids = read_id_map(in);
     break;
   case OP_BIND:
     op->bind.source = read_text(in);
@@ -55,6 +64,7 @@ static void decode_mounting(struct reader *in, struct operation *op) {
     op->bind.attributes = read_attributes(in);
     op->bind.propagation = read_u32(in);
     op->bind.target = read_text(in);
+    op->bind.ids = read_id_map(in);
     break;
   case OP_MOUNT_ATTRIBUTES:
     op->change.target = read_text(in);
@@ -120,6 +130,18 @@ static void decode_identity(struct reader *in, struct operation *op) {
     op->working.path = read_text(in);
     op->working.create = read_u32(in);
     break;
+  case OP_SCHEDULER:
+    op->scheduler.policy = read_u32(in);
+    op->scheduler.nice = read_u32(in);
+    op->scheduler.priority = read_u32(in);
+    op->scheduler.flags = read_u64(in);
+    op->scheduler.runtime = read_u64(in);
+    op->scheduler.deadline = read_u64(in);
+    op->scheduler.period = read_u64(in);
+    break;
+  case OP_CPU_AFFINITY:
+    op->processors = read_bytes(in);
+    break;
   case OP_FIND_PROGRAM:
     op->exec.candidates = read_list(in, 4096, 0, 1);
     break;
@@ -145,6 +167,7 @@ static void decode_payload(struct reader *in, struct operation *op) {
   case OP_WAIT_START:
     break;
   case OP_JOIN_PROCESS:
+  case OP_IO_PRIORITY:
   case OP_OOM_SCORE_ADJ:
   case OP_UMASK:
   case OP_PERSONALITY:

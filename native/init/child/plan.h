@@ -52,6 +52,9 @@ enum operation_kind {
   OP_MEET,
   OP_HOOK,
   OP_FIND_PROGRAM,
+  OP_SCHEDULER,
+  OP_IO_PRIORITY,
+  OP_CPU_AFFINITY,
 };
 
 enum create_kind { CREATE_NOTHING, CREATE_DIRECTORY, CREATE_FILE };
@@ -62,6 +65,12 @@ enum create_kind { CREATE_NOTHING, CREATE_DIRECTORY, CREATE_FILE };
 
 struct attributes {
   uint64_t set, clear;
+  uint32_t recursive;
+};
+
+/* In the kernel's form; "" for none. */
+struct id_map {
+  const char *users, *groups;
   uint32_t recursive;
 };
 
@@ -86,6 +95,7 @@ struct operation {
       struct attributes attributes;
       const char *target;
       uint32_t create, propagation, copy_up;
+      struct id_map ids;
     } mount;
     struct {
       const char *source, *subpath; /* "" for the source itself */
@@ -93,6 +103,7 @@ struct operation {
       struct attributes attributes;
       uint32_t propagation;
       const char *target;
+      struct id_map ids;
     } bind;
     struct {
       const char *target;
@@ -127,6 +138,11 @@ struct operation {
       uint32_t resource;
       uint64_t soft, hard;
     } limit;
+    struct {
+      uint32_t policy, nice, priority; /* nice is signed */
+      uint64_t flags, runtime, deadline, period;
+    } scheduler;
+    struct bytes processors; /* a bit for each */
     uint32_t number;
     const char *text;
     struct {

@@ -29,10 +29,27 @@ static void use(const struct operation *op) {
   switch (op->kind) {
   case OP_MOUNT:
     read_texts(op->mount.options, 1, 2);
-    seen += strlen(op->mount.type) + strlen(op->mount.source) + strlen(op->mount.target);
+    seen += strlen(op->mount.type) + strlen(op->mount.source) + strlen(op->mount.target) + strlen(op->mount.ids.users) +
+            strlen(op->mount.ids.groups);
     break;
   case OP_BIND:
-    seen += strlen(op->bind.source) + strlen(op->bind.subpath) + strlen(op->bind.target);
+    seen += strlen(op->bind.source) + strlen(op->bind.subpath) + strlen(op->bind.target) + strlen(op->bind.ids.users) +
+            strlen(op->bind.ids.groups);
+    break;
+  case OP_HOOK:
+    read_texts(op->hook.arguments, 0, 1);
+    read_texts(op->hook.environment, 0, 1);
+    seen += strlen(op->hook.path) + strlen(op->hook.before) + strlen(op->hook.after);
+    break;
+  case OP_MEET:
+    seen += strlen(op->meeting.reached) + strlen(op->meeting.proceed);
+    break;
+  case OP_CPU_AFFINITY:
+    for (uint32_t i = 0; i < op->processors.length; i++)
+      seen += op->processors.at[i];
+    break;
+  case OP_FIND_PROGRAM:
+    read_texts(op->exec.candidates, 0, 1);
     break;
   case OP_SET_USER:
     read_texts(op->user.groups, 1, 0);

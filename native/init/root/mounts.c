@@ -157,6 +157,8 @@ int do_mount(struct child *child, const struct operation *op) {
     close_fd(&from);
     close_fd(&to);
   }
+  if (map_ids(child, mount, &op->mount.ids) < 0)
+    return -1;
   struct attributes rest = {0};
   if (op->mount.propagation && set_attributes(mount, &rest, op->mount.propagation) < 0)
     return fail("mount_setattr", "");
@@ -194,6 +196,8 @@ int do_bind(struct child *child, const struct operation *op) {
   int target = open_target(child, op->bind.target, op->bind.flags & BIND_CREATE ? kind : CREATE_NOTHING, 0755);
   if (target < 0)
     return fail("openat2", "");
+  if (map_ids(child, tree, &op->bind.ids) < 0)
+    return -1;
   if (set_attributes(tree, &op->bind.attributes, op->bind.propagation) < 0)
     return fail("mount_setattr", "");
   int done = attach(&tree, target, op->bind.target);

@@ -14,11 +14,14 @@ export {
   type PlacedProcess,
   signalRun,
 } from "./supervisor/process-facts.ts";
+export { helperLink } from "./launcher/strays.ts";
 export { createdWaits, startCreated } from "./launcher/gate.ts";
 export { errorText, operationWords, type FailedCall } from "./supervisor/operation-words.ts";
 export * from "./compile/capabilities.ts";
 export * from "./compile/cgroup-mounts.ts";
 export * from "./compile/compile.ts";
+export * from "./compile/exec.ts";
+export type { HookPlan, HookState } from "./compile/hooks.ts";
 export * from "./plan/describe-operation.ts";
 export * from "./plan/explain.ts";
 export { compileSeccomp, type SeccompArchitecture } from "./seccomp/compile.ts";

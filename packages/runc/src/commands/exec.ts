@@ -5,7 +5,7 @@ import { checkOciSpec, parseJsonExactly, type OciProcess } from "@fathom/spec";
 import { findContainer, type Call } from "../call.ts";
 import type { Flags } from "../command-line/parse.ts";
 import { execInContainer } from "../launch/exec.ts";
-import { waitInForeground } from "../launch/foreground.ts";
+import { inForeground } from "../launch/foreground.ts";
 import { streamRequest } from "../launch/streams.ts";
 import { configOf } from "../state/record.ts";
 import { statusOf } from "../state/status.ts";
@@ -24,12 +24,15 @@ export async function exec(call: Call, flags: Flags): Promise<number> {
       throw new EngineError("conflict", "cannot exec in a paused container (use --ignore-paused to override)");
     const file = flags.text("process");
     const own = configOf(found.state).process;
-    const wanted = file === undefined ? fromFlags(flags, own) : readProcess(file);
+    const given = file === undefined ? fromFlags(flags, own) : readProcess(file);
+    const affinity = given.execCPUAffinity ?? own?.execCPUAffinity;
+    const wanted = affinity === undefined ? given : { ...given, execCPUAffinity: affinity };
     if (!detach) call.sys.setSubreaper(true);
     return execInContainer(call, found, wanted, streamRequest(flags, wanted.terminal === true, detach));
   });
   if (detach) return 0;
-  return waitInForeground(started.run, started.terminal);
+  // Its program runs already.
+  return inForeground(started.run, started.terminal, async () => undefined);
 }
 
 /** @throws invalid-argument */

@@ -1,13 +1,14 @@
 /** create, start, run, delete, kill, state. */
+import { readlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { EngineError, isEngineError } from "@fathom/base";
-import { LaunchFailure, signalRun, startCreated } from "@fathom/runtime";
+import { helperLink, LaunchFailure, signalRun, startCreated } from "@fathom/runtime";
 import { SIGKILL } from "@fathom/sys";
 import { findContainer, lockContainer, type Call, type Found } from "../call.ts";
 import type { Flags } from "../command-line/parse.ts";
 import { readBundle } from "../launch/bundle.ts";
 import { createContainer, type Created } from "../launch/create.ts";
-import { waitInForeground } from "../launch/foreground.ts";
+import { inForeground } from "../launch/foreground.ts";
 import { runAllHooks, stateText } from "../launch/hooks.ts";
 import { removeContainer } from "../launch/remove.ts";
 import { streamRequest } from "../launch/streams.ts";
@@ -46,10 +47,28 @@ export async function create(call: Call, flags: Flags): Promise<number> {
 
 async function poststart(call: Call, found: Found): Promise<void> {
   const spec = configOf(found.state);
+  if ((spec.hooks?.poststart ?? []).length === 0) return;
+  await programRuns(found);
   const { bundle } = found.state;
   const state = { id: found.id, bundle, annotations: spec.annotations };
   const input = stateText(spec, state, "running", pidOf(found.state, "running"));
   await runAllHooks(spec, "poststart", input, (problem) => call.log.write("warning", problem));
+}
+
+const lookMs = 2;
+
+/** Hooks of the container may come before its program; their timeouts limit the time. Resolves also when the process has ended. */
+async function programRuns({ state }: Found): Promise<void> {
+  const first = state.process;
+  while (first !== undefined && !hasEnded(first) && isLauncher(first.process.pid)) await Bun.sleep(lookMs);
+}
+
+function isLauncher(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) === helperLink;
+  } catch {
+    return false;
+  }
 }
 
 export async function start(call: Call, flags: Flags): Promise<number> {
@@ -74,10 +93,13 @@ export async function run(call: Call, flags: Flags): Promise<number> {
   const created = await named("runc run failed", () => make(call, flags, detach));
   const found: Found = { id: created.state.id, directory: created.directory, state: created.state };
   try {
-    startCreated(created.directory);
-    await poststart(call, found);
-    if (detach) return 0;
-    return await waitInForeground(created.run, created.terminal);
+    const begin = async (): Promise<void> => {
+      startCreated(created.directory);
+      await poststart(call, found);
+    };
+    if (!detach) return await inForeground(created.run, created.terminal, begin);
+    await begin();
+    return 0;
   } finally {
     if (!detach && !flags.on("keep")) {
       using locked = await lockContainer(call, found.id).catch(() => undefined);

@@ -33,8 +33,23 @@ export interface Resources {
   readonly pids?: number;
   /** Relative weight, 10 to 1000. */
   readonly blkioWeight?: number;
+  /** Limits that are one value in one file. They are written after the others, in this order. */
+  readonly settings?: readonly CgroupSetting[];
   /** In order: a later rule overrides an earlier one. */
   readonly devices?: readonly DeviceRule[];
+}
+
+/** One value for each version of cgroups; the version that has the controller counts. */
+export interface CgroupSetting {
+  /** The member of the configuration that asks for it. */
+  readonly member: string;
+  readonly v1?: SettingFile;
+  readonly v2?: SettingFile;
+}
+export interface SettingFile {
+  readonly controller: string;
+  readonly file: string;
+  readonly value: string;
 }
 
 export interface DeviceRule {

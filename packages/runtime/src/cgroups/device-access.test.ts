@@ -189,9 +189,7 @@ test("OCI resources: what is accepted, what is rejected", () => {
     memorySwapBytes: -1,
     cpuShares: 5,
   });
-  expect(() => resourcesFromOci({ hugepageLimits: [{ pageSize: "2MB", limit: 1 }] })).toThrow(
-    /hugepageLimits: not supported yet/,
-  );
+  expect(() => resourcesFromOci({ blockIO: { leafWeight: 10 } })).toThrow(/leafWeight: not supported yet/);
   expect(() => resourcesFromOci({ devices: [{ allow: true, major: 1 }] })).toThrow(/cannot name numbers/);
   expect(resourcesFromOci({ blockIO: { weightDevice: [], weight: undefined } }).blkioWeight).toBeUndefined();
 });

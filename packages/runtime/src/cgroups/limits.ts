@@ -1,6 +1,6 @@
 /** Limits → values in the files of v1 and v2 controllers. Sources: kernel cgroup-v1/*.rst, cgroup-v2.rst. */
 import { EngineError, messageOf, errnoOf } from "@fathom/base";
-import type { Resources } from "./contract.ts";
+import type { CgroupSetting, Resources } from "./contract.ts";
 import type { CgroupFileSystem } from "./filesystem.ts";
 
 /** The directory of a controller for one cgroup. */
@@ -20,6 +20,21 @@ export function applyLimits(fs: CgroupFileSystem, places: Places, resources: Res
   applyCpuset(writer, resources);
   applyPids(writer, resources);
   applyBlockIo(writer, resources);
+  for (const setting of resources.settings ?? []) applySetting(writer, setting);
+}
+
+/** @throws unavailable when no version on this machine has it */
+function applySetting(writer: LimitWriter, { member, v1, v2 }: CgroupSetting): void {
+  const [file] = [v1, v2].filter((one, index) => one !== undefined && writer.versionOf(one.controller) === index + 1);
+  if (file === undefined)
+    throw new EngineError("unavailable", `cannot set ${member}: this machine has no cgroup controller for it`);
+  const place = writer.place(file.controller, member);
+  if (!writer.has(place, file.file))
+    throw new EngineError(
+      "unavailable",
+      `cannot set ${member}: the cgroup has no file ${file.file}; the kernel, or a cgroup above it, does not offer it`,
+    );
+  writer.set(place, file.file, file.value);
 }
 
 /** Writes one controller's files, with errors that say what could not be set and why. */
@@ -40,6 +55,10 @@ class LimitWriter {
         `cannot set ${what}: the ${controller} cgroup controller is not available here`,
       );
     return place;
+  }
+
+  versionOf(controller: string): 1 | 2 | undefined {
+    return this.#places.get(controller)?.version;
   }
 
   hasController(controller: string): boolean {

@@ -2,6 +2,7 @@
 import { EngineError } from "@fathom/base";
 import type { LinuxResources } from "@fathom/spec";
 import type { DeviceRule, Resources } from "./contract.ts";
+import { settingsFromOci } from "./settings.ts";
 
 /**
  * Devices that every container may use whatever its configuration says: the nodes that the runtime makes itself, terminals, and making nodes
@@ -35,6 +36,7 @@ export function resourcesFromOci(oci: LinuxResources | null | undefined): Resour
   const { memory, cpu, pids, blockIO } = oci ?? {};
   refuseUnsupported(oci);
   const devices = [...(oci?.devices ?? []).map(deviceRule), ...runtimeDeviceRules];
+  const settings = settingsFromOci(oci ?? {});
   return defined({
     memoryBytes: memory?.limit,
     memorySwapBytes: memory?.swap,
@@ -48,6 +50,7 @@ export function resourcesFromOci(oci: LinuxResources | null | undefined): Resour
     cpusetMems: cpu?.mems,
     pids: pids?.limit,
     blkioWeight: blockIO?.weight,
+    ...(settings.length === 0 ? {} : { settings }),
     devices,
   });
 }
@@ -81,24 +84,15 @@ function deviceRule(rule: NonNullable<LinuxResources["devices"]>[number]): Devic
   };
 }
 
+/** What is not supported; 0, false and empty are not asked for. */
 function refuseUnsupported(oci: LinuxResources | null | undefined): void {
-  const io = oci?.blockIO;
   const later = {
-    hugepageLimits: oci?.hugepageLimits,
-    network: oci?.network,
-    rdma: oci?.rdma,
-    unified: oci?.unified,
-    "blockIO.weightDevice": io?.weightDevice,
-    "blockIO.throttleReadBpsDevice": io?.throttleReadBpsDevice,
-    "blockIO.throttleWriteBpsDevice": io?.throttleWriteBpsDevice,
-    "blockIO.throttleReadIOPSDevice": io?.throttleReadIOPSDevice,
-    "blockIO.throttleWriteIOPSDevice": io?.throttleWriteIOPSDevice,
-    "cpu.realtimeRuntime": oci?.cpu?.realtimeRuntime,
-    "cpu.realtimePeriod": oci?.cpu?.realtimePeriod,
+    "blockIO.leafWeight": oci?.blockIO?.leafWeight,
+    "memory.kernel": oci?.memory?.kernel,
+    "memory.checkBeforeUpdate": oci?.memory?.checkBeforeUpdate,
   };
   for (const [name, value] of Object.entries(later)) {
-    const empty = value === undefined || value === null || value === 0 || Object.keys(Object(value)).length === 0;
-    const set = typeof value === "number" || typeof value === "bigint" ? Number(value) !== 0 : !empty;
+    const set = typeof value === "boolean" ? value : Number(value ?? 0) !== 0;
     if (set) throw new EngineError("not-implemented", `linux.resources.${name}: not supported yet`);
   }
 }

@@ -5,7 +5,7 @@
  * paths read-only or hidden → pivot_root → names and kernel parameters → the process (see process.ts).
  */
 import { EngineError } from "@fathom/base";
-import type { LinuxIdMapping, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";
+import type { LinuxIdMapping, OciSpec } from "@fathom/spec";
 import type { CgroupView } from "./cgroup-mounts.ts";
 import { deviceOperations } from "./devices.ts";
 import { isPropagation } from "./mount-options.ts";
@@ -15,6 +15,8 @@ import { namespaceKinds } from "../plan/plan.ts";
 import { processOperations } from "./process.ts";
 import type { SeccompArchitecture } from "../seccomp/compile.ts";
 import { checkSysctl, sysctlPath } from "./sysctls.ts";
+import { hookOperations, type HookPlan } from "./hooks.ts";
+import { deepFreeze, hostArchitecture, terminalOf, type TerminalSize } from "./whole-plan.ts";
 
 export type RootSource = Extract<Operation, { kind: "attach-root" }>["source"];
 
@@ -30,7 +32,7 @@ export interface CompileOptions {
     readonly procsFiles: readonly string[];
   };
   /** Size of the terminal when the configuration has none. */
-  readonly console?: { readonly rows: number; readonly columns: number };
+  readonly console?: TerminalSize;
   /** Runs the program as a child of a pid 1 that reaps. Has no effect when the container has no pid 1 of its own. */
   readonly init?: boolean;
   /** Absent: a configuration with hooks is an error. */
@@ -45,19 +47,6 @@ export interface CompileOptions {
   readonly keyring?: string;
   /** The machine for which seccomp programs are made. Default: this one. */
   readonly architecture?: SeccompArchitecture;
-}
-
-/** How the hooks of a configuration run. The hooks of the host's namespaces (prestart, createRuntime, poststart, poststop) are the caller's work. */
-export interface HookPlan {
-  /** FIFOs: the process waits here until the caller has run its hooks. Absent when it has none. */
-  readonly meeting?: { readonly reached: string; readonly proceed: string };
-  /** The state, as JSON text around the number of the process, for each kind of hook that runs in the container's namespaces. */
-  readonly createContainer: HookState;
-  readonly startContainer: HookState;
-}
-export interface HookState {
-  readonly before: string;
-  readonly after: string;
 }
 
 /**
@@ -82,6 +71,7 @@ export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
   const last: Operation[] = [];
   const context = {
     cgroupNamespace: own.has("cgroup"),
+    userNamespace: own.has("user"),
     cgroup: options.cgroup,
     ...(options.bundle === undefined ? {} : { bundle: options.bundle }),
   };
@@ -141,72 +131,6 @@ export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
     operations,
     terminal: terminalOf(process, options.console),
   });
-}
-
-export interface CompileExecOptions {
-  readonly console?: { readonly rows: number; readonly columns: number };
-  /** The container's own filter: an exec must not avoid it. */
-  readonly seccomp?: LinuxSeccomp;
-  readonly personality?: NonNullable<OciSpec["linux"]>["personality"];
-  readonly keyring?: string;
-  readonly architecture?: SeccompArchitecture;
-}
-
-/** The plan of an additional process in a running container. The supervisor has joined its namespaces and cgroups before. */
-export function compileExec(process: OciProcess, options: CompileExecOptions = {}): LaunchPlan {
-  const operations: Operation[] = [];
-  if (options.keyring !== undefined) operations.push({ kind: "session-keyring", name: options.keyring });
-  operations.push({ kind: "new-session" });
-  operations.push(
-    ...processOperations(process, {
-      init: false,
-      waitForStart: false,
-      afterStart: [],
-      architecture: options.architecture ?? hostArchitecture(),
-      ...(options.seccomp === undefined ? {} : { seccomp: options.seccomp }),
-      ...(options.personality ? { personality: options.personality } : {}),
-    }),
-  );
-  return deepFreeze({
-    version: 1,
-    stem: { newNamespaces: [], cgroupProcs: [] },
-    operations,
-    terminal: terminalOf(process, options.console),
-  });
-}
-
-/** Where the process of `compileExec` runs when no supervisor makes it. */
-export interface JoinedPlace {
-  /** Those of the container that differ from the caller's. */
-  readonly namespaces: readonly NamespaceKind[];
-  /** Path of a namespace file, when the pid namespace differs, too. */
-  readonly pidNamespace?: string;
-  readonly cgroupProcs: readonly string[];
-}
-
-/** `plan` of `compileExec`, for `PreparedStem.launchDirect` with a descriptor of the container's process as `rootFd`. */
-export function joinContainer(plan: LaunchPlan, place: JoinedPlace): LaunchPlan {
-  return deepFreeze({
-    ...plan,
-    stem: {
-      newNamespaces: [],
-      cgroupProcs: [...place.cgroupProcs],
-      ...(place.pidNamespace === undefined ? {} : { joinPidNamespace: place.pidNamespace }),
-    },
-    operations: [{ kind: "join-process", namespaces: [...place.namespaces] }, ...plan.operations],
-  });
-}
-
-function hookOperations(spec: OciSpec, stage: "createContainer" | "startContainer", state: HookState): Operation[] {
-  return (spec.hooks?.[stage] ?? []).map((hook) => ({
-    kind: "hook",
-    stage,
-    path: hook.path,
-    argv: hook.args === undefined || hook.args.length === 0 ? [hook.path] : [...hook.args],
-    env: [...(hook.env ?? [])],
-    timeoutMs: Math.min((hook.timeout ?? 0) * 1000, 0x7fff_ffff),
-    ...state,
-  }));
 }
 
 function timeOffsetsOf(spec: OciSpec): TimeOffset[] {
@@ -306,24 +230,10 @@ function devIsBound(spec: OciSpec): boolean {
   );
 }
 
-function terminalOf(
-  process: OciProcess,
-  fallback: CompileOptions["console"],
-): { readonly rows: number; readonly columns: number } | null {
-  if (process.terminal !== true) return null;
-  const size = process.consoleSize;
-  if (size && (size.height > 0 || size.width > 0)) return { rows: size.height, columns: size.width };
-  return fallback ?? { rows: 0, columns: 0 };
-}
-
 function absolute(path: string, where: string): string {
   if (!path.startsWith("/") || path.includes("\0"))
     throw new EngineError("invalid-argument", `${where}: "${path}" is not an absolute path`);
   return path;
-}
-
-function hostArchitecture(): SeccompArchitecture {
-  return globalThis.process.arch === "arm64" ? "aarch64" : "x86_64";
 }
 
 /** Members that are not supported yet. */
@@ -343,15 +253,4 @@ function refuseUnsupported(spec: OciSpec, hooks: HookPlan | undefined): void {
     const empty = value === undefined || value === null || value === "" || Object.keys(Object(value)).length === 0;
     if (!empty) throw new EngineError("not-implemented", `${name}: not supported yet`);
   }
-}
-
-function deepFreeze(plan: LaunchPlan): LaunchPlan {
-  const freeze = (value: unknown): void => {
-    // A typed array cannot be frozen; the object that holds it is frozen.
-    if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return;
-    for (const inner of Object.values(value)) freeze(inner);
-    Object.freeze(value);
-  };
-  freeze(plan);
-  return plan;
 }

@@ -1,6 +1,7 @@
 /** What a caller without a supervisor needs of a plan: hooks, the gate, an additional process, time offsets. */
 import { expect, test } from "bun:test";
-import { compile, compileExec, joinContainer } from "./compile.ts";
+import { compile } from "./compile.ts";
+import { compileExec, joinContainer } from "./exec.ts";
 import { kinds, options, spec } from "../testing/plan-fixture.ts";
 
 const around = { before: '{"pid":', after: "}" };

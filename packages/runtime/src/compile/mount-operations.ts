@@ -4,13 +4,15 @@ import { EngineError } from "@fathom/base";
 import type { OciMount } from "@fathom/spec";
 import { cgroupMountOperations, type CgroupView } from "./cgroup-mounts.ts";
 import { parseMountOptions, type ParsedMountOptions } from "./mount-options.ts";
-import type { MountAttributes, Operation, Propagation } from "../plan/plan.ts";
+import type { IdMapEntry, MountAttributes, MountIdMap, Operation, Propagation } from "../plan/plan.ts";
 
 export interface MountContext {
   /** Relative bind sources are below this directory. */
   readonly bundle?: string;
   readonly cgroupNamespace: boolean;
   readonly cgroup: CgroupView;
+  /** The container has one of its own, or joins one. */
+  readonly userNamespace?: boolean;
 }
 
 /**
@@ -32,19 +34,41 @@ export interface MountOperations {
 export function mountOperations(mount: OciMount, index: number, context: MountContext): MountOperations {
   const where = `mounts[${index}] (${mount.destination})`;
   const target = cleanTarget(mount.destination, where);
-  if ((mount.uidMappings?.length ?? 0) > 0 || (mount.gidMappings?.length ?? 0) > 0)
-    throw new EngineError("not-implemented", `${where}: id-mapped mounts are not supported yet`);
   const options = parseMountOptions(mount.options ?? [], where);
   const bind = options.bind || mount.type === "bind" || mount.type === "rbind";
   checkProc(target, mount, bind);
+  const ids = idMapOf(mount, options, context, where);
+  if (ids.idMap !== undefined && (options.remount || /^cgroup2?$/.test(mount.type ?? "")))
+    throw new EngineError("invalid-argument", `${where}: the owners of this mount cannot be mapped`);
   if (options.remount)
     return {
       now: [{ kind: "mount-attributes", target, attributes: ownAttributes(options) }, ...further(target, options)],
       last: [],
     };
-  if (bind) return { now: bindOperations(target, mount, options, context, where), last: [] };
+  if (bind) return { now: bindOperations(target, mount, options, context, where, ids), last: [] };
   if (mount.type === "cgroup" || mount.type === "cgroup2") return cgroupMountOperations(target, options, context);
-  return newMountOperations(target, mount, options, where);
+  return newMountOperations(target, mount, options, where, ids);
+}
+
+type MountIds = { readonly idMap?: MountIdMap };
+
+/** The maps of the mount; else, with an option word, those of the container. */
+function idMapOf(mount: OciMount, options: ParsedMountOptions, context: MountContext, where: string): MountIds {
+  const { uidMappings = [], gidMappings = [] } = mount;
+  const own = uidMappings.length > 0 || gidMappings.length > 0;
+  if (!own && options.idMap === undefined) return {};
+  if (context.userNamespace === true)
+    throw new EngineError(
+      "not-implemented",
+      `${where}: id-mapped mounts of a container with a user namespace are not supported yet`,
+    );
+  if (uidMappings.length === 0 || gidMappings.length === 0)
+    throw new EngineError("invalid-argument", `${where}: an id-mapped mount needs uidMappings and gidMappings`);
+  const entries = (list: typeof uidMappings): IdMapEntry[] =>
+    list.map(({ containerID, hostID, size }) => ({ containerId: containerID, hostId: hostID, size }));
+  return {
+    idMap: { uids: entries(uidMappings), gids: entries(gidMappings), recursive: options.idMap === "tree" },
+  };
 }
 
 function cleanTarget(destination: string, where: string): string {
@@ -95,6 +119,7 @@ function bindOperations(
   options: ParsedMountOptions,
   context: MountContext,
   where: string,
+  ids: MountIds,
 ): Operation[] {
   if (mount.source === undefined || mount.source === "")
     throw new EngineError("invalid-argument", `${where}: a bind mount needs a source`);
@@ -116,6 +141,7 @@ function bindOperations(
     ...firstPropagation(options),
     target,
     create: true,
+    ...ids,
   };
   return [bind, ...further(target, options, onlyRecursive)];
 }
@@ -125,6 +151,7 @@ function newMountOperations(
   mount: OciMount,
   options: ParsedMountOptions,
   where: string,
+  ids: MountIds,
 ): MountOperations {
   if (mount.type === undefined || mount.type === "" || mount.type === "none")
     throw new EngineError("invalid-argument", `${where}: a mount that is not a bind needs a type`);
@@ -141,6 +168,7 @@ function newMountOperations(
     create: "directory",
     ...firstPropagation(options),
     ...(options.copyUp ? { copyUp: true } : {}),
+    ...ids,
   };
   return {
     now: [operation, ...further(target, options)],

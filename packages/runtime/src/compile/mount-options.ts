@@ -19,6 +19,8 @@ export interface ParsedMountOptions {
   /** For fsconfig: `[key]` is a flag. */
   readonly data: readonly (readonly [string] | readonly [string, string])[];
   readonly copyUp: boolean;
+  /** Owners are mapped: in this mount, or with all mounts below it. */
+  readonly idMap: "mount" | "tree" | undefined;
 }
 
 const propagationWords: ReadonlySet<string> = new Set<Propagation>([
@@ -80,6 +82,7 @@ export function parseMountOptions(options: readonly string[], where: string): Pa
   let recursiveBind = false;
   let remount = false;
   let copyUp = false;
+  let idMap: ParsedMountOptions["idMap"];
   for (const word of options) {
     const effect = mountWords.get(word);
     const recursiveEffect = word.startsWith("r") ? mountWords.get(word.slice(1)) : undefined;
@@ -90,8 +93,8 @@ export function parseMountOptions(options: readonly string[], where: string): Pa
     else if (word === "rbind") bind = recursiveBind = true;
     else if (word === "remount") remount = true;
     else if (word === "tmpcopyup") copyUp = true;
-    else if (word === "idmap" || word === "ridmap")
-      throw new EngineError("not-implemented", `${where}: id-mapped mounts ("${word}") are not supported yet`);
+    else if (word === "idmap") idMap = "mount";
+    else if (word === "ridmap") idMap = "tree";
     else if (superBlockWords.has(word)) data.push([word]);
     else if (word !== "" && !emptyWords.has(word)) data.push(splitDatum(word, where));
   }
@@ -106,6 +109,7 @@ export function parseMountOptions(options: readonly string[], where: string): Pa
     propagation,
     data,
     copyUp,
+    idMap,
   };
 }
 

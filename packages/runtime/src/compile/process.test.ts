@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { compile, compileExec } from "./compile.ts";
+import { compile } from "./compile.ts";
+import { compileExec } from "./exec.ts";
 import { exec, kinds, options, spec } from "../testing/plan-fixture.ts";
 
 test("terminal, init, waiting for the start, keyring", () => {

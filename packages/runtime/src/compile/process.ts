@@ -4,6 +4,7 @@ import { EngineError } from "@fathom/base";
 import { toUint64, type LinuxConfig, type LinuxSeccomp, type OciProcess, type OciRlimit } from "@fathom/spec";
 import { capabilityMask } from "./capabilities.ts";
 import type { Operation } from "../plan/plan.ts";
+import { schedulingOperations } from "./scheduling.ts";
 import { compileSeccomp, type SeccompArchitecture } from "../seccomp/compile.ts";
 
 export interface ProcessContext {
@@ -37,6 +38,7 @@ export function processOperations(process: OciProcess, context: ProcessContext):
 
   if (process.oomScoreAdj !== undefined && process.oomScoreAdj !== null)
     operations.push({ kind: "oom-score-adj", value: process.oomScoreAdj });
+  operations.push(...schedulingOperations(process));
   if (context.personality) operations.push(personalityOperation(context.personality));
   operations.push({ kind: "umask", mask: user.umask ?? defaultUmask });
   if (noNewPrivileges) operations.push({ kind: "no-new-privileges" });
@@ -147,9 +149,6 @@ function refuseUnsupported(process: OciProcess): void {
   const later = {
     "process.apparmorProfile": process.apparmorProfile,
     "process.selinuxLabel": process.selinuxLabel,
-    "process.scheduler": process.scheduler,
-    "process.ioPriority": process.ioPriority,
-    "process.execCPUAffinity": process.execCPUAffinity,
   };
   for (const [name, value] of Object.entries(later))
     if (value !== undefined && value !== null && value !== "")

@@ -21,7 +21,7 @@ type StraysSys = Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">;
 
 const markName = "FATHOM_STATE";
 /** How the kernel shows a program that is a memory file: packages/sys/src/helper.ts. */
-const helperLink = "/memfd:fathom-init (deleted)";
+export const helperLink = "/memfd:fathom-init (deleted)";
 /** The title of a supervisor before and after prepare; the small init of a container has another. */
 const titles = /^fathom-init(?:: |\0 )/;
 const endLimitMs = 1000;

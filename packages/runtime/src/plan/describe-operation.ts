@@ -1,7 +1,7 @@
 /** The words for one operation of a plan. */
 import { unreachable } from "@fathom/base";
 import { capabilitiesOf } from "../compile/capabilities.ts";
-import type { MountAttributes, Operation, Propagation } from "./plan.ts";
+import type { MountAttributes, MountIdMap, Operation, Propagation } from "./plan.ts";
 
 /** One operation in words. Lines after the first are details. Error messages also use it: "mount proc on /proc …". */
 export function describeOperation(operation: Operation): string {
@@ -25,6 +25,7 @@ export function describeOperation(operation: Operation): string {
         attributesText(operation.attributes) +
         (options === "" ? "" : `, options ${options}`) +
         (operation.copyUp === true ? ", filled with what the image has there" : "") +
+        idMapText(operation.idMap) +
         (operation.propagation === undefined ? "" : `, ${propagationText(operation.propagation)}`)
       );
     }
@@ -32,6 +33,7 @@ export function describeOperation(operation: Operation): string {
       return (
         `show ${operation.sourceInRoot === true ? "the container's" : "the host's"} ${operation.source}${operation.subpath === undefined ? "" : `, and of it ${operation.subpath},`} at ${operation.target}` +
         (operation.recursive ? "" : ", without what is mounted below it") +
+        idMapText(operation.idMap) +
         attributesText(operation.attributes) +
         (operation.propagation === undefined ? "" : `, ${propagationText(operation.propagation)}`)
       );
@@ -75,6 +77,12 @@ export function describeOperation(operation: Operation): string {
       return `limit ${operation.resource} to ${limitText(operation.soft)} (at most ${limitText(operation.hard)})`;
     case "oom-score-adj":
       return `set the out-of-memory score adjustment to ${operation.value}`;
+    case "scheduler":
+      return `use the scheduling policy ${operation.policy}, nice ${operation.nice}, priority ${operation.priority}`;
+    case "io-priority":
+      return `use the I/O priority 0x${operation.value.toString(16)}`;
+    case "cpu-affinity":
+      return `use only the processors ${operation.cpus.join(", ")}`;
     case "umask":
       return `set the umask to ${octal(operation.mask)}`;
     case "personality":
@@ -138,6 +146,12 @@ function describeExec(operation: Extract<Operation, { kind: "exec" }>): string {
 
 function quote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+function idMapText(map: MountIdMap | undefined): string {
+  if (map === undefined) return "";
+  const first = map.uids[0];
+  return `, with mapped owners${first === undefined ? "" : ` (user ${first.containerId} is ${first.hostId} …)`}`;
 }
 
 function octal(mode: number): string {

@@ -5,9 +5,11 @@
 import { EngineError, unreachable } from "@fathom/base";
 import { MOUNT_ATTR__ATIME } from "@fathom/sys";
 import type {
+  IdMapEntry,
   LaunchPlan,
   MountAttribute,
   MountAttributes,
+  MountIdMap,
   NamespaceKind,
   Operation,
   Propagation,
@@ -60,6 +62,23 @@ function texts(writer: WireWriter, items: readonly string[]): void {
   writer.list(items, (item) => writer.text(item));
 }
 
+function mapText(entries: readonly IdMapEntry[] = []): string {
+  return entries.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`).join("");
+}
+
+function mountIds(writer: WireWriter, map: MountIdMap | undefined): void {
+  writer
+    .text(mapText(map?.uids))
+    .text(mapText(map?.gids))
+    .u32(map?.recursive === true ? 1 : 0);
+}
+
+function processorBits(cpus: readonly number[]): Uint8Array {
+  const bits = new Uint8Array(8 * Math.ceil((Math.max(0, ...cpus) + 1) / 64));
+  for (const cpu of cpus) bits[cpu >> 3] = (bits[cpu >> 3] ?? 0) | (1 << (cpu & 7));
+  return bits;
+}
+
 function payload(writer: WireWriter, operation: Operation): void {
   switch (operation.kind) {
     case "join-namespace":
@@ -95,6 +114,7 @@ function payload(writer: WireWriter, operation: Operation): void {
       attributes(writer, operation.attributes);
       writer.text(operation.target).u32(operation.create === undefined ? 0 : createKinds[operation.create]);
       writer.u32(propagationBits(operation.propagation)).u32(operation.copyUp === true ? 1 : 0);
+      mountIds(writer, operation.idMap);
       return;
     case "bind":
       writer.text(operation.source).text(operation.subpath ?? "");
@@ -105,6 +125,7 @@ function payload(writer: WireWriter, operation: Operation): void {
       );
       attributes(writer, operation.attributes);
       writer.u32(propagationBits(operation.propagation)).text(operation.target);
+      mountIds(writer, operation.idMap);
       return;
     case "mount-attributes":
       writer.text(operation.target);
@@ -155,6 +176,20 @@ function payload(writer: WireWriter, operation: Operation): void {
     }
     case "oom-score-adj":
       writer.u32(operation.value >>> 0);
+      return;
+    case "scheduler":
+      writer
+        .u32(operation.policy)
+        .u32(operation.nice >>> 0)
+        .u32(operation.priority)
+        .u64(BigInt(operation.flags));
+      writer.u64(operation.runtime).u64(operation.deadline).u64(operation.period);
+      return;
+    case "io-priority":
+      writer.u32(operation.value);
+      return;
+    case "cpu-affinity":
+      writer.bytes(processorBits(operation.cpus));
       return;
     case "umask":
       writer.u32(operation.mask);
@@ -233,14 +268,12 @@ function checkCounts(operations: readonly Operation[]): void {
 
 /** The stem as PREPARE and EXEC carry it: namespaces, cgroup files, the pid namespace for its process, id maps in the kernel's form. */
 export function encodeStem(writer: WireWriter, stem: Stem): void {
-  const map = (entries: Stem["uidMap"] = []): string =>
-    entries.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`).join("");
   writer.u32(namespaceMask(stem.newNamespaces));
   texts(writer, stem.cgroupProcs);
   writer
     .text(stem.joinPidNamespace ?? "")
-    .text(map(stem.uidMap))
-    .text(map(stem.gidMap));
+    .text(mapText(stem.uidMap))
+    .text(mapText(stem.gidMap));
 }
 
 /** The offsets of a new time namespace, as PREPARE carries them: in the kernel's form. */

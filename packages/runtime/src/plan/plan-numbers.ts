@@ -122,6 +122,9 @@ export const kinds: Readonly<Record<Operation["kind"], number>> = {
   meet: 35,
   hook: 36,
   "find-program": 37,
+  scheduler: 38,
+  "io-priority": 39,
+  "cpu-affinity": 40,
 };
 
 /** S_IFMT bits of inode(7). */

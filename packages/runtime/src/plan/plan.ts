@@ -36,6 +36,14 @@ export interface TimeOffset {
   readonly nanoseconds: number;
 }
 
+/** The owners of the files of a mount, mapped for its users only (mount_setattr(2), MOUNT_ATTR_IDMAP). */
+export interface MountIdMap {
+  readonly uids: readonly IdMapEntry[];
+  readonly gids: readonly IdMapEntry[];
+  /** With all mounts below it. */
+  readonly recursive: boolean;
+}
+
 export interface IdMapEntry {
   readonly containerId: number;
   readonly hostId: number;
@@ -119,6 +127,7 @@ export type Operation =
       readonly propagation?: Propagation;
       /** First copies the target's content into the new file system (tmpfs over image content: `tmpcopyup`). */
       readonly copyUp?: boolean;
+      readonly idMap?: MountIdMap;
     }
   /** A bind mount of a host path (or of a path in the container, with `sourceInRoot`). */
   | {
@@ -133,6 +142,7 @@ export type Operation =
       readonly target: string;
       /** A missing target is made with the same kind as the source. */
       readonly create: boolean;
+      readonly idMap?: MountIdMap;
     }
   /** Changes the mount at `target` in the root (mount_setattr). For mounts that must be filled before they become read-only, and for "/" itself. */
   | {
@@ -180,6 +190,21 @@ export type Operation =
   | { readonly kind: "loopback-up" }
   | { readonly kind: "rlimit"; readonly resource: string; readonly soft: bigint; readonly hard: bigint }
   | { readonly kind: "oom-score-adj"; readonly value: number }
+  /** sched_setattr(2): its numbers. */
+  | {
+      readonly kind: "scheduler";
+      readonly policy: number;
+      readonly nice: number;
+      readonly priority: number;
+      readonly flags: number;
+      readonly runtime: bigint;
+      readonly deadline: bigint;
+      readonly period: bigint;
+    }
+  /** ioprio_set(2): class and priority as one number. */
+  | { readonly kind: "io-priority"; readonly value: number }
+  /** Numbers of the processors that it may use, within those of its cgroup. */
+  | { readonly kind: "cpu-affinity"; readonly cpus: readonly number[] }
   | { readonly kind: "umask"; readonly mask: number }
   | { readonly kind: "personality"; readonly persona: number }
   /** keyctl(JOIN_SESSION_KEYRING): the container gets no keys of the host's session. ENOSYS and EDQUOT are ignored. */
