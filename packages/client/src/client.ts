@@ -2,7 +2,7 @@
  * A client of the Engine API over a unix socket or TCP. Its paths have no version, so the daemon answers with its newest version. This client reads only
  * fields that all versions have.
  */
-import { EngineError } from "@fathom/base";
+import { EngineError, errnoOf, messageOf } from "@fathom/base";
 import { encodeChunk, lastChunk, serialiseField, serialiseRequestHead, type ParsedResponse } from "@fathom/http";
 import { defaultHost, parseHost, type Address, type DaemonAddress } from "./address.ts";
 import { Connection } from "./connection.ts";
@@ -170,12 +170,20 @@ export class Client {
   }
 
   #unreachable(error: unknown): EngineError {
-    return new EngineError(
-      "unavailable",
-      `cannot connect to the fathom daemon at ${this.host}: is it running? "fathom daemon${this.host === defaultHost ? "" : ` -H ${this.host}`}" starts one`,
-      { cause: error },
-    );
+    return new EngineError("unavailable", unreachableText(this.host, error), { cause: error });
   }
+}
+
+/** What is wrong with the way to the daemon, and what the user can do. */
+function unreachableText(host: string, error: unknown): string {
+  const errno = errnoOf(error);
+  if (errno === "EACCES" || errno === "EPERM")
+    return `permission denied at ${host}: only root and the socket's group may use the daemon ("ls -l" shows them)`;
+  // Not the system but TLS says no: for example, an unknown authority has signed the daemon's certificate.
+  if (errno === undefined && host.startsWith("tcp://"))
+    return `cannot connect to the fathom daemon at ${host}: ${messageOf(error)}`;
+  const flag = host === defaultHost ? "" : ` -H ${host}`;
+  return `cannot connect to the fathom daemon at ${host}: is it running? "fathom daemon${flag}" starts one`;
 }
 
 function cancelled(signal: AbortSignal): EngineError {

@@ -56,7 +56,7 @@ function pendingFlag(table: FlagTable, words: readonly string[]): FlagDefinition
 }
 
 /** Where the command begins: after the global flags and their values. */
-function afterGlobalFlags(table: FlagTable, words: readonly string[]): number {
+export function afterGlobalFlags(table: FlagTable, words: readonly string[]): number {
   let index = 0;
   while (index < words.length - 1 && words[index]!.startsWith("-"))
     index += pendingFlag(table, [words[index]!, ""]) === undefined ? 1 : 2;

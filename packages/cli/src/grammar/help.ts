@@ -88,7 +88,7 @@ export function groupHelp(group: CommandGroup, commands: readonly Command[]): st
   return `Usage:  ${programName} ${group.name} COMMAND\n\n${group.summary}\n\nCommands:\n${listing(rows)}\nRun '${programName} ${group.name} COMMAND --help' for more information on a command.\n`;
 }
 
-const common = ["run", "exec", "ps", "pull", "images", "logs", "explain", "version", "info"];
+const common = ["run", "exec", "ps", "pull", "push", "images", "logs", "cp", "login", "explain", "version", "info"];
 
 export function mainHelp(
   commands: readonly Command[],
