@@ -138,6 +138,13 @@ def job_attach():
             equal(answer, f"got word {i}\n".encode())
         finally:
             container.remove(force=True)
+    # What it has printed before; docker-py reads it as it reads an exec.
+    container = client.containers.run(image, ["echo", "before"], detach=True)
+    try:
+        container.wait()
+        equal([i for i in range(100) if container.attach(logs=True) != b"before\n"], [])
+    finally:
+        container.remove()
 
 
 def job_archive():

@@ -40,8 +40,8 @@ export interface ApiServerOptions {
   /** A limit that is absent here is that of `apiLimits`. */
   readonly limits?: Partial<ApiLimits>;
   /**
-   * With it the server stops accepting while the process has no descriptors, and the output of an exec follows when the client has read the
-   * head of the answer; without it, the server does not check.
+   * With it the server stops accepting while the process has no descriptors, and the output of an exec or an attach follows when the client
+   * has read the head of the answer; without it, the server does not check.
    */
   readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix" | "connectUnix" | "unsentBytes">;
 }

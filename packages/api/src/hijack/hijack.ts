@@ -23,15 +23,18 @@ export function takeOver(request: ApiRequest, tty: boolean): Upgraded {
   return { socket, first, ended };
 }
 
+export type StreamSys = Pick<Sys, "unsentBytes">;
+
 /** A client that reads nothing for so long gets the output all the same. */
 const readHeadMs = 1_000;
 
 /**
  * Waits until the client has read the head. docker-py reads the head through a buffer, and then the stream from the socket itself: output that
  * the buffer has read together with the head is lost. A process starts in a few milliseconds, and on a busy machine a client needs longer to
- * read. Only at a unix socket can this be seen; at others it does not wait.
+ * read. Only at a unix socket can this be seen; at others, and without `sys`, it does not wait. It never fails.
  */
-export async function headWasRead(socket: Socket, sys: Pick<Sys, "unsentBytes">, signal: AbortSignal): Promise<void> {
+export async function headWasRead(socket: Socket, sys: StreamSys | undefined, signal: AbortSignal): Promise<void> {
+  if (sys === undefined) return;
   const end = performance.now() + readHeadMs;
   while (!signal.aborted && performance.now() < end) {
     try {
@@ -46,16 +49,25 @@ export async function headWasRead(socket: Socket, sys: Pick<Sys, "unsentBytes">,
 }
 
 /** Attach: old output, then the live stream if there is one. Resolves when the connection is finished. */
-export async function serveAttach(request: ApiRequest, result: AttachResult, stdin: boolean): Promise<void> {
+export async function serveAttach(
+  request: ApiRequest,
+  result: AttachResult,
+  stdin: boolean,
+  sys?: StreamSys,
+): Promise<void> {
   const connection = takeOver(request, result.tty);
   const { socket } = connection;
+  const headRead = headWasRead(socket, sys, request.exchange.signal);
   try {
-    if (result.logs !== undefined)
+    if (result.logs !== undefined) {
+      await headRead;
       for await (const bytes of result.logs) {
         const wait = writeTo(socket, bytes);
         if (wait !== undefined) await wait;
       }
+    }
     const attachment = await result.stream;
+    await headRead;
     if (attachment !== undefined) return await join(connection, attachment, stdin, request.exchange.signal);
   } catch (error) {
     if (!request.exchange.signal.aborted) request.logger.debug("attach ended early", { error });

@@ -1,11 +1,11 @@
 /** Endpoints of a container whose answers are streams: attach, logs, archives. */
 import type { ContainerBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
-import { serveAttach, streamType } from "../hijack/hijack.ts";
+import { serveAttach, streamType, type StreamSys } from "../hijack/hijack.ts";
 import { dropBody, streamBytes, streamLines, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 
-async function attach(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+async function attach(backend: ContainerBackend, request: ApiRequest, sys: StreamSys | undefined): Promise<void> {
   const { exchange, name, query } = request;
   exchange.expectHijack();
   await dropBody(request);
@@ -22,7 +22,7 @@ async function attach(backend: ContainerBackend, request: ApiRequest): Promise<v
     },
     exchange.signal,
   );
-  await serveAttach(request, result, stdin);
+  await serveAttach(request, result, stdin, sys);
 }
 
 async function logs(backend: ContainerBackend, request: ApiRequest): Promise<void> {
@@ -107,8 +107,9 @@ async function archivePut(backend: ContainerBackend, request: ApiRequest): Promi
   response.empty(200);
 }
 
-export function addContainerStreamRoutes(router: Router<Handler>, containers: ContainerBackend): void {
-  router.add("POST", "/containers/*/attach", (request) => attach(containers, request));
+/** @param sys Without it, the output of an attach follows the head of the answer at once. */
+export function addContainerStreamRoutes(router: Router<Handler>, containers: ContainerBackend, sys?: StreamSys): void {
+  router.add("POST", "/containers/*/attach", (request) => attach(containers, request, sys));
   router.add("GET", "/containers/*/logs", (request) => logs(containers, request));
   router.add("GET", "/containers/*/stats", (request) => stats(containers, request));
   router.add("GET", "/containers/*/export", (request) => exportContainer(containers, request));

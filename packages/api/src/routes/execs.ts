@@ -3,12 +3,9 @@ import type { ExecBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { endUpgraded, type Upgraded } from "@fathom/http";
 import { decodeExecCreate, decodeExecStart } from "@fathom/spec";
-import type { Sys } from "@fathom/sys";
-import { headWasRead, join, takeOver } from "../hijack/hijack.ts";
+import { headWasRead, join, takeOver, type StreamSys } from "../hijack/hijack.ts";
 import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
-
-type StreamSys = Pick<Sys, "unsentBytes">;
 
 async function create(backend: ExecBackend, request: ApiRequest): Promise<void> {
   const { name, response, version } = request;
@@ -35,7 +32,7 @@ async function start(backend: ExecBackend, request: ApiRequest, sys: StreamSys |
   try {
     const attachment = await backend.start(name, { detach, consoleSize, accepted }, exchange.signal);
     const taken = connection ?? takeOver(request, raw);
-    if (sys !== undefined) await headWasRead(taken.socket, sys, exchange.signal);
+    await headWasRead(taken.socket, sys, exchange.signal);
     if (attachment === undefined) endUpgraded(taken.socket);
     else await join(taken, attachment, true, exchange.signal, raw);
   } catch (error) {

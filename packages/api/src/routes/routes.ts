@@ -1,6 +1,6 @@
 /** All endpoints: those of each area use the backend of that area. */
 import type { Backend } from "@fathom/engine";
-import type { Sys } from "@fathom/sys";
+import type { StreamSys } from "../hijack/hijack.ts";
 import type { Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 import { addContainerStreamRoutes } from "./container-streams.ts";
@@ -12,10 +12,10 @@ import { addNetworkRoutes } from "./networks.ts";
 import { addSystemRoutes } from "./system.ts";
 import { addVolumeRoutes } from "./volumes.ts";
 
-export function addRoutes(router: Router<Handler>, backend: Backend, sys?: Pick<Sys, "unsentBytes">): void {
+export function addRoutes(router: Router<Handler>, backend: Backend, sys?: StreamSys): void {
   addSystemRoutes(router, backend.system);
   addContainerRoutes(router, backend.containers);
-  addContainerStreamRoutes(router, backend.containers);
+  addContainerStreamRoutes(router, backend.containers, sys);
   addExecRoutes(router, backend.execs, sys);
   addImageRoutes(router, backend.images);
   addVolumeRoutes(router, backend.volumes);
