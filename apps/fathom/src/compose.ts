@@ -11,7 +11,8 @@ import {
   imageParts,
   type Engine,
 } from "@fathom/engine";
-import { createImages } from "@fathom/images";
+import { openBuilder } from "@fathom/builder";
+import { createImages, type Images } from "@fathom/images";
 import { createForwarders, createHelperNames, createNetworkManager, networkConfig } from "@fathom/network";
 import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
@@ -74,6 +75,7 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
       logger,
     }),
   );
+  let images: Images | undefined;
   const engine = await createEngine({
     config: settings,
     store,
@@ -92,11 +94,20 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
     files,
     logger,
     clock: systemClock,
-    images: (parts) => createImagePart(parts, createImages(imageParts(parts, config.registry))),
+    images: (parts) => {
+      images = createImages(imageParts(parts, config.registry));
+      return createImagePart(parts, images);
+    },
+    builder: (parts) => openBuilder({ ...parts, images: opened(images) }),
     volumes: (parts) => createVolumePart(parts),
     oci: createOciTranslation({ sys, files, config: settings, cgroups }),
   });
   return resources.use(engine);
+}
+
+function opened(images: Images | undefined): Images {
+  if (images === undefined) throw new Error("the builder is opened after the images");
+  return images;
 }
 
 /** ps shows a supervisor as "fathom-init: <short id>"; a stem's cgroup has the name of its container. */

@@ -119,8 +119,10 @@ export class TarReader {
   /** After the last byte. @throws invalid-argument "unexpected EOF" when the archive stops in the middle of an entry. */
   finish(): void {
     if (this.#state === "ended") return;
-    // An archive without its end marker is complete if no entry is cut.
-    if (this.#state === "header" && this.#carried === 0 && !this.#hasLocal) return;
+    // An archive without its end marker is complete if no entry is cut. Go's programs also write archives that end with the last file's data,
+    // without the padding: the docker CLI, when it adds a Dockerfile to a context.
+    const betweenEntries = this.#state === "header" || this.#state === "padding";
+    if (betweenEntries && this.#carried === 0 && !this.#hasLocal) return;
     throw brokenTar(`the archive is cut off after ${this.#position} bytes: unexpected EOF`);
   }
 

@@ -8,3 +8,4 @@ export type {
 } from "./dockerfile/instructions.ts";
 export { instructionKeywords, parseDockerfile, parseInstructions, type Dockerfile } from "./dockerfile/parse.ts";
 export { ConfigEditor, isMetadata, type ConfigRules, type RunConfig } from "./config/apply.ts";
+export { openBuilder } from "./builder.ts";

@@ -18,6 +18,7 @@ import type {
   StreamSelection,
 } from "@fathom/containers";
 import type {
+  BuildPruneReport,
   CommitRequest,
   ContainerCreateRequest,
   ContainerCreateResponse,
@@ -252,6 +253,45 @@ export interface ImageBackend {
   import(request: ImageImportRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
 }
 
+export interface BuildImageRequest {
+  /** A tar, maybe compressed. */
+  readonly context: AsyncIterable<Uint8Array>;
+  readonly dockerfile: string;
+  readonly names: readonly string[];
+  readonly target: string | undefined;
+  readonly arguments: ReadonlyMap<string, string>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly noCache: boolean;
+  readonly pull: boolean;
+  readonly quiet: boolean;
+  /** Says that the containers of steps were removed; they always are. */
+  readonly remove: boolean;
+  readonly platform: string | undefined;
+  /** Members of HostConfig for the containers of RUN steps: NetworkMode, ExtraHosts, ShmSize, Memory … */
+  readonly hostConfig: Readonly<Record<string, unknown>>;
+  /** Credentials by the registry's name. */
+  readonly registries: Readonly<Record<string, RegistryAuth>>;
+  /** For `cancel`. */
+  readonly id: string | undefined;
+  /** A URL to build from. */
+  readonly remote: string | undefined;
+  readonly squash: boolean;
+  /** "2": BuildKit's protocol. */
+  readonly version: string | undefined;
+}
+
+export interface BuildBackend {
+  /** An abort, and a failure, leave nothing but finished steps in the cache. An error before the first message becomes a status. */
+  build(request: BuildImageRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
+  /** The running build with this id. It is no error when there is none. */
+  cancel(id: string): Promise<void>;
+  prune(request: {
+    readonly all: boolean;
+    readonly filters: Filters;
+    readonly keepBytes: number;
+  }): Promise<BuildPruneReport>;
+}
+
 export interface VolumeBackend {
   list(filters: Filters): Promise<VolumeListResponse>;
   create(body: VolumeCreateRequest): Promise<Volume>;
@@ -276,6 +316,7 @@ export interface Backend {
   readonly containers: ContainerBackend;
   readonly execs: ExecBackend;
   readonly images: ImageBackend;
+  readonly builds: BuildBackend;
   readonly volumes: VolumeBackend;
   readonly networks: NetworkBackend;
 }

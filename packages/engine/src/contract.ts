@@ -120,6 +120,8 @@ export interface MachineDefaults {
 
 /** What the part of containers needs from `oci/`: Docker's configuration as an OCI configuration. */
 export interface OciTranslation extends ContainerTranslation {
+  /** "app:staff" in a mounted root. @throws "unable to find user …" */
+  userInRoot(spec: string, rootFd: number): Promise<{ readonly uid: number; readonly gid: number }>;
   readonly defaults: MachineDefaults;
   /** The limits of a configuration. */
   resources(hostConfig: HostConfig): LinuxResources;

@@ -2,6 +2,10 @@
 import { dockerOf, eventAttributes, recordOwner } from "./containers/docker-extension.ts";
 import { join } from "node:path";
 import { EngineError, randomId } from "@fathom/base";
+import type { Builder, BuilderParts } from "@fathom/builder";
+import { createBuildBackend } from "./build/build-backend.ts";
+import { createStepRunner, removeBuildSteps } from "./build/step-runner.ts";
+import { checkSignal } from "./commit/changes.ts";
 import type { Database } from "@fathom/store";
 import { inStep, openContainers, type Containers, type ContainersParts, type ContainerTable } from "@fathom/containers";
 import type { ContainerUses, EngineConfig, EngineParts, ImagePart, OciTranslation, VolumePart } from "./contract.ts";
@@ -26,6 +30,8 @@ export interface EngineOptions extends ContainersParts {
   readonly images: (parts: EngineParts) => ImagePart;
   readonly volumes: (parts: EngineParts) => VolumePart;
   readonly oci: OciTranslation;
+  /** Called after `images`. */
+  readonly builder: (parts: Omit<BuilderParts, "images">) => Promise<Builder>;
 }
 
 export interface EngineLife extends AsyncDisposable {
@@ -80,6 +86,19 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   });
   const { images, volumes } = opened;
   const context: EngineContext = { ...opened.context, config, images, oci: options.oci, events };
+  await inStep("build-steps", () => removeBuildSteps(context));
+  const builder = await inStep("builder", () =>
+    options.builder({
+      store,
+      steps: createStepRunner(context),
+      sys,
+      files,
+      dataRoot: config.dataRoot,
+      checkSignal,
+      logger,
+      clock,
+    }),
+  );
   let ended: Promise<void> | undefined;
   const shutdown: EngineLife["shutdown"] = ({ leaveContainers } = { leaveContainers: config.liveRestore }) =>
     (ended ??= endEngine(opened, leaveContainers).finally(() => past.close()));
@@ -94,13 +113,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   return {
     system: createSystemBackend(
       context,
-      { images: images.backend, volumes },
+      { images: images.backend, volumes, builder },
       images.authenticate,
       await inStep("engine-id", () => engineId(store.database)),
     ),
     containers: withDockersWords(createContainerBackend(context)),
     execs: withDockersWords(createExecBackend(context)),
     images: images.backend,
+    builds: createBuildBackend(context, builder),
     volumes: volumes.backend,
     networks: createNetworkBackend(context),
     ...life,

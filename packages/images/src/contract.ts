@@ -12,7 +12,7 @@
 import type { Clock, Logger } from "@fathom/base";
 import type { Credentials, RegistryConfig } from "@fathom/distribution";
 import type { ChainId, Digest, ImageConfig, Platform, Reference } from "@fathom/spec";
-import type { ImageRecord, Store } from "@fathom/store";
+import type { ImageRecord, Lease, Store } from "@fathom/store";
 import type { Sys } from "@fathom/sys";
 
 export interface ImagesConfig {
@@ -194,6 +194,17 @@ export interface CommitRequest {
   readonly createdBy: string;
 }
 
+/** A new image on top of layers that a build made. */
+export interface MakeRequest {
+  /** undefined: an image without layers. */
+  readonly top: ChainId | undefined;
+  /** The image whose layers are the lowest ones. */
+  readonly base: Digest | undefined;
+  readonly config: Omit<ImageConfig, "rootfs">;
+  /** Holds the layers. */
+  readonly lease: Lease;
+}
+
 export interface Images extends AsyncDisposable {
   /**
    * An image by name, name@digest, id or unique id prefix, as the user typed it. If the name means the built-in image, it is made.
@@ -233,6 +244,8 @@ export interface Images extends AsyncDisposable {
   save(names: readonly string[], platform: Platform | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
   import(request: ImportRequest, signal: AbortSignal): Promise<Digest>;
   commit(request: CommitRequest, signal: AbortSignal): Promise<Digest>;
+  /** Layers without a compressed form get one. The image has no name yet; a name is set with `tag`. */
+  make(request: MakeRequest, signal: AbortSignal): Promise<Digest>;
   /** Asks a registry whether it accepts the credentials. */
   login(server: string | undefined, credentials: Credentials, signal: AbortSignal): Promise<void>;
 }

@@ -12,6 +12,7 @@ import type { Images, ImagesParts } from "./contract.ts";
 import { imageHistory } from "./history.ts";
 import { makeBuiltinFor } from "./make/builtin.ts";
 import { commitLayer } from "./make/commit.ts";
+import { imageOfChain } from "./make/image-of-chain.ts";
 import { findForPlatform, findPlatform, shownNames } from "./names/find.ts";
 import { tagImage } from "./names/names.ts";
 import { LayerPulls } from "./pull/layer-pulls.ts";
@@ -105,6 +106,7 @@ export function createImages(parts: ImagesParts): Images {
     save: (names, platform, signal) => saveImages(context, names, platform, signal),
     import: (request, signal) => importImage(context, request, signal),
     commit: (request, signal) => commitLayer(context, request, signal),
+    make: (request, signal) => imageOfChain(context, request, signal),
     login: async (server, credentials, signal) => {
       await login(server, credentials, { config: registry, clock, signal });
     },

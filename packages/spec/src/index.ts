@@ -11,6 +11,7 @@ export * from "./oci/runtime.ts";
 export * from "./oci/values.ts";
 export * from "./platform.ts";
 export * from "./reference.ts";
+export { ignoreMatcher } from "./texts/ignore-patterns.ts";
 export * from "./texts/sizes.ts";
 export * from "./stream-frames.ts";
 export * from "./texts/ulimits.ts";

@@ -11,3 +11,4 @@ export { placeContentFile } from "./content/content-writer.ts";
 export { createLayerUnpacker } from "./unpack/unpack.ts";
 export { copyLayer } from "./tree/copy-layer.ts";
 export { writeLayerDiff } from "./tree/write-diff.ts";
+export { belongsToFile, TarTreeWriter, type Owner } from "./tree/tar-tree-writer.ts";

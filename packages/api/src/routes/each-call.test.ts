@@ -80,6 +80,11 @@ const requests: { readonly [Area in keyof Backend]: { readonly [Call in keyof Ba
     save: get("/images/x/get"),
     import: post("/images/create?fromSrc=-", "tar"),
   },
+  builds: {
+    build: post("/build?t=x", "tar"),
+    cancel: post("/build/cancel?id=x"),
+    prune: post("/build/prune"),
+  },
   volumes: {
     list: get("/volumes"),
     create: post("/volumes/create", {}),

@@ -11,8 +11,6 @@ const missing: Readonly<Record<string, string>> = {
   "DELETE /containers/*/checkpoints/*": "checkpoints",
   "GET /images/search": "searching a registry",
   "GET /distribution/*/json": "looking at an image in its registry",
-  "POST /build": "building images",
-  "POST /build/cancel": "building images",
   "POST /session": "build sessions",
   "POST /grpc": "build sessions",
   "GET /plugins/privileges": "plugins",
@@ -99,7 +97,4 @@ export function addMissingRoutes(router: Router<Handler>): void {
     response.json(200, []);
   });
   // Nobody can make a build cache yet, so there is nothing to remove: that is a valid answer, and `system prune` needs it.
-  router.add("POST", "/build/prune", ({ response }: ApiRequest) =>
-    response.json(200, { CachesDeleted: null, SpaceReclaimed: 0 }),
-  );
 }

@@ -3,6 +3,7 @@ import type { Backend } from "@fathom/engine";
 import type { StreamSys } from "../hijack/hijack.ts";
 import type { Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
+import { addBuildRoutes } from "./builds.ts";
 import { addContainerStreamRoutes } from "./container-streams.ts";
 import { addContainerRoutes } from "./containers.ts";
 import { addExecRoutes } from "./execs.ts";
@@ -18,6 +19,7 @@ export function addRoutes(router: Router<Handler>, backend: Backend, sys?: Strea
   addContainerStreamRoutes(router, backend.containers, sys);
   addExecRoutes(router, backend.execs, sys);
   addImageRoutes(router, backend.images);
+  addBuildRoutes(router, backend.builds);
   addVolumeRoutes(router, backend.volumes);
   addNetworkRoutes(router, backend.networks);
   addMissingRoutes(router);

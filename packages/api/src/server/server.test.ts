@@ -63,7 +63,6 @@ describe("endpoints that do not exist", () => {
   });
 
   test.each([
-    ["POST", "/build"],
     ["POST", "/plugins/pull"],
     ["POST", "/session"],
     ["GET", "/images/search"],

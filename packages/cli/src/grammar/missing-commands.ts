@@ -3,7 +3,7 @@
  */
 
 const swarm = "it belongs to a swarm, and Fathom's machines are in none";
-const building = "the daemon does not build images yet";
+const building = "the daemon builds without BuildKit only: use DOCKER_BUILDKIT=0 docker build";
 const plugins = "the daemon has no plugins";
 const processState = "the daemon cannot write a container's processes to disk";
 

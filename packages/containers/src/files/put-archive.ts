@@ -14,7 +14,7 @@ import { ContainerProblem } from "../problem.ts";
 import { cleanPath } from "./archive.ts";
 import { openRootToWrite, type WritableRoot } from "./container-root.ts";
 import { holdLayers } from "./layer-hold.ts";
-import { TarTreeWriter, type Owner } from "./tar-tree-writer.ts";
+import { TarTreeWriter, type Owner } from "@fathom/store";
 
 export interface PutArchiveRequest {
   /** Of an existing directory in the container. */

@@ -1,6 +1,7 @@
 /** A file or a tree of a container as a tar stream. A file that changes while it is read can only spoil its own content. */
-import { TarWriter, TreeWriter, treeEntry, withSlash, type TarEntryInput, type TarXattr } from "@fathom/archive";
+import { TarWriter, TreeWriter, treeEntry, withSlash, type TarEntryInput } from "@fathom/archive";
 import { EngineError } from "@fathom/base";
+import { belongsToFile } from "@fathom/store";
 import type { ReadEntry, TreeReading } from "@fathom/sys";
 
 const maxDepth = 1000;
@@ -81,9 +82,4 @@ class Archiver {
     this.#tar.finish();
     yield* this.#flush();
   }
-}
-
-/** File capabilities and the user's own attributes. Labels of the host stay on the host. */
-export function belongsToFile({ name }: TarXattr): boolean {
-  return name === "security.capability" || name.startsWith("user.");
 }

@@ -20,6 +20,8 @@ import { parseNetworkMode } from "../networks/network-mode.ts";
 export interface DockerExtension {
   readonly config: ContainerConfig;
   readonly hostConfig: HostConfig;
+  /** A RUN step of a build: the next start of a daemon removes it. */
+  readonly buildStep?: true;
 }
 
 /** Only this engine writes it, with each record. @throws data-loss when it is something else */

@@ -145,7 +145,7 @@ function givenPlatform(text: string | undefined): Platform | undefined {
   return text === undefined || text === "" ? undefined : parsePlatform(text);
 }
 
-function credentialsOf(auth: RegistryAuth): Credentials {
+export function credentialsOf(auth: RegistryAuth): Credentials {
   return {
     ...(auth.username ? { username: auth.username } : {}),
     ...(auth.password ? { password: auth.password } : {}),

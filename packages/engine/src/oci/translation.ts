@@ -75,6 +75,8 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
       return "pid" in root ? users.ofProcess(root.pid, config.User, []) : users.inRoot(root.rootFd, config.User, []);
     },
 
+    userInRoot: (spec, rootFd) => users.inRoot(rootFd, spec, []),
+
     execProcess: async ({ record, exec, pid }) => {
       const { config, hostConfig } = dockerOf(record);
       const name = exec.user === "" ? config.User : exec.user;

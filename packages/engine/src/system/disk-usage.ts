@@ -5,11 +5,14 @@ import { diskUsageTypes, type ContainerSummary, type DiskUsage, type DiskUsageTy
 import type { ImageBackend } from "../backend.ts";
 import { newestFirst, summariseAll } from "../containers/shown/list.ts";
 import type { EngineContext } from "../context.ts";
+import { shownKey } from "../build/build-backend.ts";
+import type { Builder } from "@fathom/builder";
 import type { VolumePart } from "../contract.ts";
 
 /** Other users of disk space, besides containers. */
 export interface DiskUsers {
   readonly images: Pick<ImageBackend, "list">;
+  readonly builder: Pick<Builder, "cache">;
   readonly volumes: { readonly backend: Pick<VolumePart["backend"], "list"> } & Pick<VolumePart, "usage">;
 }
 
@@ -22,10 +25,24 @@ export async function diskUsage(engine: EngineContext, users: DiskUsers, types: 
     ...(wants("image") ? { ImageUsage: await imageUsage(engine, users) } : {}),
     ...(wants("container") ? { ContainerUsage: await containerUsage(engine) } : {}),
     ...(wants("volume") ? { VolumeUsage: await volumeUsage(engine, users) } : {}),
-    ...(wants("build-cache")
-      ? { BuildCacheUsage: { ActiveCount: 0, TotalCount: 0, TotalSize: 0, Reclaimable: 0, Items: [] } }
-      : {}),
+    ...(wants("build-cache") ? { BuildCacheUsage: cacheUsage(users.builder) } : {}),
   };
+}
+
+function cacheUsage(builder: DiskUsers["builder"]): NonNullable<DiskUsage["BuildCacheUsage"]> {
+  const Items = builder.cache().map(({ key, description, size, createdAt, usedAt, uses }) => ({
+    ID: shownKey(key),
+    Type: "regular",
+    Description: description,
+    InUse: false,
+    Shared: false,
+    Size: size,
+    CreatedAt: createdAt,
+    LastUsedAt: usedAt,
+    UsageCount: uses,
+  }));
+  const size = Items.reduce((sum, item) => sum + item.Size, 0);
+  return { ActiveCount: 0, TotalCount: Items.length, TotalSize: size, Reclaimable: size, Items };
 }
 
 async function imageUsage(engine: EngineContext, users: DiskUsers): Promise<NonNullable<DiskUsage["ImageUsage"]>> {

@@ -6,6 +6,7 @@ import type { OciTranslation } from "../contract.ts";
 import { dockerOf } from "../containers/docker-extension.ts";
 
 export const fakeTranslation: OciTranslation = {
+  userInRoot: async () => ({ uid: 0, gid: 0 }),
   defaults: { maskedPaths: [], readonlyPaths: [], privateCgroups: true },
   validate: () => [],
   containerSpec: async ({ record, namespaces }) => ({

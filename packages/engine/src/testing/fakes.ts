@@ -5,6 +5,7 @@ import { fakeImage, type FakeMachine } from "@fathom/containers/testing";
 import type { LocalImage } from "@fathom/images";
 import type { ContainerUses, EngineConfig, ImageSource } from "../contract.ts";
 import { createEngine, type Engine } from "../engine.ts";
+import { FakeBuilder } from "./fake-builder.ts";
 import { FakeImages } from "./fake-images.ts";
 import { fakeTranslation } from "./fake-translation.ts";
 import { FakeVolumes } from "./fake-volumes.ts";
@@ -107,6 +108,7 @@ export async function startDaemon(
       };
     },
     oci: machine.faults.wrap("oci", fakeTranslation),
+    builder: async () => new FakeBuilder(),
   });
   await engine.resume();
   return engine;

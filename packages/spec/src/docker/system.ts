@@ -152,5 +152,10 @@ export interface DiskUsage {
   readonly BuildCacheUsage?: UsageOf<object>;
 }
 
+export interface BuildPruneReport {
+  readonly CachesDeleted: readonly string[] | null;
+  readonly SpaceReclaimed: number;
+}
+
 export const diskUsageTypes = ["container", "image", "volume", "build-cache"] as const;
 export type DiskUsageType = (typeof diskUsageTypes)[number];

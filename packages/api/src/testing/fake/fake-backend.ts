@@ -5,6 +5,7 @@
 import { Faults } from "@fathom/base/testing";
 import type { Backend } from "@fathom/engine";
 import { FakeImages, FakeVolumes } from "@fathom/engine/testing";
+import { FakeBuilds } from "./fake-builds.ts";
 import { FakeContainers } from "./fake-containers.ts";
 import { FakeEvents } from "./fake-events.ts";
 import { FakeExecs } from "./fake-execs.ts";
@@ -17,6 +18,7 @@ export class FakeBackend {
   readonly containers = new FakeContainers(this.events);
   readonly execs = new FakeExecs(this.containers);
   readonly images = new FakeImages();
+  readonly builds = new FakeBuilds();
   readonly volumes = new FakeVolumes();
   readonly networks = new FakeNetworks();
   readonly system = new FakeSystem(this);
@@ -27,6 +29,7 @@ export class FakeBackend {
     containers: this.faults.wrap("containers", this.containers),
     execs: this.faults.wrap("execs", this.execs),
     images: this.faults.wrap("images", this.images),
+    builds: this.faults.wrap("builds", this.builds),
     volumes: this.faults.wrap("volumes", this.volumes),
     networks: this.faults.wrap("networks", this.networks),
   };

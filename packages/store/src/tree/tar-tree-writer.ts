@@ -1,8 +1,7 @@
 /** The entries of a tar archive, which may be hostile, become entries of a directory. */
-import { TarReader, type TarEntry, type TarKind } from "@fathom/archive";
+import { TarReader, type TarEntry, type TarKind, type TarXattr } from "@fathom/archive";
 import { EngineError } from "@fathom/base";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, type TreeWriting, type WriteEntry } from "@fathom/sys";
-import { belongsToFile } from "./tar-tree.ts";
 
 export interface Owner {
   readonly uid: number;
@@ -96,4 +95,9 @@ function relativePath(entry: TarEntry, path: string): string {
 function refused(entry: TarEntry, why: string): EngineError {
   const name = Buffer.from(entry.path, "latin1").toString("utf8");
   return new EngineError("invalid-argument", `invalid entry name ${JSON.stringify(name)}: ${why}`);
+}
+
+/** File capabilities and the user's own attributes. Labels of the host stay on the host. */
+export function belongsToFile({ name }: TarXattr): boolean {
+  return name === "security.capability" || name.startsWith("user.");
 }
