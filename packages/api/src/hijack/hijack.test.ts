@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { createSys } from "@fathom/sys";
+import { headWasRead } from "./hijack.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 import type { RawClient } from "../testing/raw-client.ts";
 
@@ -276,4 +278,17 @@ test.each([
   await client.until((text) => text.endsWith("\r\n\r\n") && looks > 5);
   unread = 0;
   expect(await client.all()).toContain("word");
+});
+
+test("over TCP, output waits for nothing", async () => {
+  const accepted = Promise.withResolvers<Socket>();
+  const listener = createServer(accepted.resolve);
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const client = connect((listener.address() as AddressInfo).port, "127.0.0.1");
+  const socket = await accepted.promise;
+  let looks = 0;
+  await headWasRead(socket, { unsentBytes: () => (looks += 1) }, new AbortController().signal);
+  expect(looks).toBe(0);
+  for (const each of [client, socket]) each.destroy();
+  await new Promise((resolve) => listener.close(resolve));
 });

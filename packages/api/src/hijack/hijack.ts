@@ -31,10 +31,11 @@ const readHeadMs = 1_000;
 /**
  * Waits until the client has read the head. docker-py reads the head through a buffer, and then the stream from the socket itself: output that
  * the buffer has read together with the head is lost. A process starts in a few milliseconds, and on a busy machine a client needs longer to
- * read. Only at a unix socket can this be seen; at others, and without `sys`, it does not wait. It never fails.
+ * read. Only a unix socket shows this; at others, and without `sys`, it does not wait. It never fails.
  */
 export async function headWasRead(socket: Socket, sys: StreamSys | undefined, signal: AbortSignal): Promise<void> {
-  if (sys === undefined) return;
+  // Over TCP, only the receipt by the client's kernel could be seen, which tells nothing and comes late.
+  if (sys === undefined || socket.remoteAddress !== undefined) return;
   const end = performance.now() + readHeadMs;
   while (!signal.aborted && performance.now() < end) {
     try {
