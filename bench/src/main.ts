@@ -17,6 +17,7 @@ import { LAYER_COUNT, makeBigImage, packedBytes } from "./big-image.ts";
 import { startEngineAlone } from "./engine-alone.ts";
 import { type Engine, type EnginePlan, startEngine } from "./engines.ts";
 import { run } from "./measure.ts";
+import { startRegistries } from "./registry-rows.ts";
 import { RegistryStore } from "./registry-store.ts";
 import { problems, table } from "./report.ts";
 import { measureRow, type RowResult } from "./row.ts";
@@ -117,7 +118,13 @@ const options = {
   ...(existsSync(fathom) ? { fathom } : {}),
   ...(values.before === undefined ? {} : { before: resolve(values.before) }),
 };
-for (const row of rows({ engines }, options).filter((row) => wanted(row.id))) {
+const registries =
+  values.before === undefined && ["push", "pull", "small", "memory"].some((part) => wanted(`registry-${part}`))
+    ? await startRegistries(join(work, "registries"), fathom)
+    : undefined;
+if (registries !== undefined) cleanup.use(registries);
+const all = [...rows({ engines }, options), ...(registries?.rows ?? [])];
+for (const row of all.filter((row) => wanted(row.id))) {
   say(`measuring: ${row.title}`);
   results.push(await measureRow(row, roundsLimit));
 }
