@@ -76,15 +76,7 @@ async function allClients(times: number, work: () => Promise<void>): Promise<voi
 export async function startRegistries(directory: string, fathom: string): Promise<Registries> {
   mkdirSync(directory, { recursive: true });
   const root = join(directory, "fathom");
-  const ours = (port: number): string[] => [
-    fathom,
-    "registry",
-    "serve",
-    "--addr",
-    `127.0.0.1:${port}`,
-    "--root",
-    root,
-  ];
+  const ours = (port: number): string[] => [fathom, "registry", "serve", "--addr", `127.0.0.1:${port}`, "--root", root];
   const theirs = (port: number): string[] => {
     const file = join(directory, "registry.yml");
     const storage = `{filesystem: {rootdirectory: ${join(directory, peer)}}}`;

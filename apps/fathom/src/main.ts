@@ -33,6 +33,8 @@ async function run(): Promise<number> {
     return nameHelperMain(argv.slice(1));
   }
   if (argv[0] === "registry") {
+    const { takeRuntimeSettings } = await import("./process/runtime-settings.ts");
+    if (argv[1] === "serve" && import.meta.dir.startsWith("/$bunfs/")) takeRuntimeSettings(process, argv);
     const { registryCommand } = await import("./registry.ts");
     return registryCommand(argv.slice(1));
   }

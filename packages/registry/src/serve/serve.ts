@@ -16,7 +16,7 @@ import { openAuditLog } from "../server/audit.ts";
 import type { Policies } from "../server/call.ts";
 import { listen } from "../server/listen.ts";
 import { Metrics } from "../server/metrics.ts";
-import { createRegistry } from "../server/registry.ts";
+import { createRegistry, type Registry } from "../server/registry.ts";
 import { DurableFiles } from "../storage/durable-files.ts";
 import { openFileStore } from "../storage/file-store.ts";
 import { readServeOptions, serveHelp, type ServeOptions } from "./options.ts";
@@ -27,6 +27,8 @@ export interface RegistryMainOptions {
   /** Only one process may use a root. @throws conflict */
   readonly lock: (root: string) => Disposable;
   readonly write: (text: string) => void;
+  /** Called at the begin and end of each request: an idle process can give memory back. */
+  readonly onActivity: () => void;
 }
 
 /** How long requests under way may take after the signal to stop. */
@@ -54,7 +56,7 @@ export async function registryMain(options: RegistryMainOptions): Promise<number
   }
 }
 
-async function serve(options: ServeOptions, { version, lock }: RegistryMainOptions): Promise<void> {
+async function serve(options: ServeOptions, { version, lock, onActivity }: RegistryMainOptions): Promise<void> {
   const logger = createLogger("info", process.stderr);
   mkdirSync(options.root, { recursive: true, mode: 0o700 });
   using _lock = lock(options.root);
@@ -74,7 +76,12 @@ async function serve(options: ServeOptions, { version, lock }: RegistryMainOptio
   const mirror = options.mirror === undefined ? undefined : mirrorOf(options.mirror, store, logger, version);
   const registry = createRegistry({ store, access, policies, mirror, logger, metrics, audit, scheme });
   const { host, port } = options;
-  const server = await listen({ host, port, tls, registry, logger, version });
+  const noticed: Registry = async (exchange, remote) => {
+    onActivity();
+    await registry(exchange, remote);
+    onActivity();
+  };
+  const server = await listen({ host, port, tls, registry: noticed, logger, version });
   const stop = stopSignal();
   const collecting = collectRepeatedly(store, options, policies, metrics, logger, stop);
   logger.info("the registry serves", { address: `${scheme}://${host}:${server.port}`, root: options.root });

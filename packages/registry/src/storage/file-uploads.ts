@@ -15,6 +15,8 @@ const keptHashers = 4096;
 
 /** Small pieces are collected up to this size before they are written. */
 const writeBytes = 256 * 1024;
+/** The kernel takes at most 1024 pieces in one call. */
+const writePieces = 512;
 const readBytes = 1024 * 1024;
 
 interface Progress {
@@ -167,7 +169,7 @@ async function* gathered(data: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
     for await (const piece of data) {
       pieces.push(piece);
       size += piece.byteLength;
-      if (size < writeBytes) continue;
+      if (size < writeBytes && pieces.length < writePieces) continue;
       yield pieces;
       pieces = [];
       size = 0;
@@ -180,9 +182,14 @@ async function* gathered(data: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
 }
 
 async function writeAll(file: FileHandle, pieces: readonly Uint8Array[]): Promise<void> {
-  for (const piece of pieces.length === 1 ? pieces : [Buffer.concat(pieces)])
-    for (let at = 0; at < piece.byteLength;) {
-      const { bytesWritten } = await file.write(piece, at, piece.byteLength - at);
-      at += bytesWritten;
+  let rest = pieces;
+  while (rest.length > 0) {
+    let { bytesWritten } = await file.writev(rest);
+    const left: Uint8Array[] = [];
+    for (const piece of rest) {
+      if (bytesWritten < piece.byteLength) left.push(piece.subarray(bytesWritten));
+      bytesWritten = Math.max(0, bytesWritten - piece.byteLength);
     }
+    rest = left;
+  }
 }

@@ -85,6 +85,16 @@ export function storeSuite(name: string, durable: boolean, make: () => Promise<S
       expect(await store.repositories()).toEqual(["a/b"]);
     });
 
+    test("many small pieces and large ones arrive in their order", async () => {
+      const texts = Array.from({ length: 3000 }, (_, n) => String(n % 10));
+      texts.splice(1500, 0, "x".repeat(700_000));
+      const id = await store.beginUpload("r");
+      await store.writeUpload("r", id, pieces(...texts));
+      const text = texts.join("");
+      expect(await store.commitUpload("r", id, sha256Digest(text))).toEqual({ kind: "stored", bytes: text.length });
+      expect((await textOf(store, sha256Digest(text), 0, text.length)) === text).toBe(true);
+    });
+
     test("a blob of sha512, and an empty one", async () => {
       const id = await store.beginUpload("r");
       await store.writeUpload("r", id, pieces("long"));
