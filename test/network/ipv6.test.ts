@@ -87,17 +87,25 @@ if (!isInside) {
       const mode = "com.docker.network.bridge.gateway_mode_ipv6";
       const open = await make("open", "fd00:4::/64", { options: { [mode]: "nat-unprotected" } });
       {
-        await using _first = await connect(one, front);
+        await using _first = await connect(one, front, {}, "8804:80", "fd00:1::1 8805:80");
         await using second = await connect(two, back);
         await using third = await connect(three, cell);
         await using fourth = await connect(four, open);
-        for (const space of [two, three, four]) await space.serve("tcp", 80, "::");
+        for (const space of [one, two, three, four]) await space.serve("tcp", 80, "::");
         expect(await one.ask("tcp", six(second), 80)).toBe("silent");
         expect(third.gateways).toEqual({});
         three.run("ip", "-6", "route", "add", "default", "via", "fd00:3::1");
         await outside.serve("tcp", 7101, "::");
         expect(await three.ask("tcp", "2001:db8::50", 7101)).toBe("silent");
         expect(await one.ask("tcp", six(third), 80)).toBe("silent");
+        for (const [address, number] of [
+          ["fd00:1::1", 8804],
+          ["fd00:1::1", 8805],
+          ["fd00:3::1", 8804],
+        ] as const) {
+          expect(await three.ask("tcp", address, number)).toBe("silent");
+          if (address === "fd00:1::1") expect(await two.ask("tcp", address, number)).toStartWith("hello");
+        }
         outside.run("ip", "-6", "route", "replace", "fd00:4::/64", "via", "2001:db8::1");
         expect(await outside.ask("tcp", six(fourth), 80)).toBe("hello 2001:db8::50");
       }

@@ -14,6 +14,7 @@ import {
   type TableReference,
 } from "../netlink/nftables.ts";
 import {
+  isPublished,
   networkElements,
   portElements,
   ruleTable,
@@ -153,7 +154,7 @@ export class Firewall implements Disposable {
 }
 
 function publishedUdp(ports: readonly OpenPort[]): PublishedPort[] {
-  return ports.flatMap((port) => ("hostPort" in port && port.protocol === "udp" ? [port] : []));
+  return ports.flatMap((port) => (isPublished(port) && port.protocol === "udp" ? [port] : []));
 }
 
 function isMissing(error: unknown): boolean {

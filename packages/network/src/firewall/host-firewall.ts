@@ -2,7 +2,7 @@
 import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { NetlinkSys } from "../netlink/connection.ts";
 import { Firewall } from "./firewall.ts";
-import type { FirewallNetwork, OpenPort } from "./rule-elements.ts";
+import { concernsIpv6, type FirewallNetwork, type OpenPort } from "./rule-elements.ts";
 
 /** The present content of the rules. */
 export interface FirewallContents {
@@ -117,13 +117,13 @@ export class HostFirewall implements Disposable {
     this.#inBoth(
       (firewall) => firewall.addPorts(ports),
       (firewall) => firewall.removePorts(ports),
-      ports.some(isRoutedIpv6),
+      ports.some(concernsIpv6),
     );
   }
 
   removePorts(ports: readonly OpenPort[]): void {
     this.#removal((firewall) => firewall.removePorts(ports));
-    if (ports.some(isRoutedIpv6)) this.#removal(() => this.#ipv6?.removePorts(ports));
+    if (ports.some(concernsIpv6)) this.#removal(() => this.#ipv6?.removePorts(ports));
   }
 
   /** Another container answers from the next packet on: always exactly one answers. */
@@ -131,7 +131,7 @@ export class HostFirewall implements Disposable {
     this.#inBoth(
       (firewall) => firewall.movePorts(from, to),
       (firewall) => firewall.movePorts(to, from),
-      [...from, ...to].some(isRoutedIpv6),
+      [...from, ...to].some(concernsIpv6),
     );
   }
 
@@ -208,10 +208,6 @@ export class HostFirewall implements Disposable {
     this.#ipv6?.[Symbol.dispose]();
     this.#ipv6 = undefined;
   }
-}
-
-function isRoutedIpv6(port: OpenPort): boolean {
-  return "address" in port && port.address.family === "ipv6";
 }
 
 function hasIpv6({ families }: FirewallNetwork): boolean {

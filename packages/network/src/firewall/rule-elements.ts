@@ -48,10 +48,31 @@ export interface RoutedPort {
   readonly containerPort: number;
 }
 
-export type OpenPort = PublishedPort | RoutedPort;
+/** A port of an IPv6 address of the host, which a process forwards to a container. */
+export interface ForwardedPort {
+  readonly protocol: Protocol;
+  /** 0 (::) means every address of the host. */
+  readonly hostAddress: Address;
+  readonly forwardedPort: number;
+}
 
-function isPublished(port: OpenPort): port is PublishedPort {
+export type OpenPort = PublishedPort | RoutedPort | ForwardedPort;
+
+export function isPublished(port: OpenPort): port is PublishedPort {
   return "hostPort" in port;
+}
+
+function isRouted(port: OpenPort): port is RoutedPort {
+  return "address" in port;
+}
+
+function isForwardedPort(port: OpenPort): port is ForwardedPort {
+  return "forwardedPort" in port;
+}
+
+/** The port has elements in the table of IPv6. */
+export function concernsIpv6(port: OpenPort): boolean {
+  return isForwardedPort(port) || (isRouted(port) && port.address.family === "ipv6");
 }
 
 export function ruleTable(name: string, family: Family = "ipv4"): TableReference {
@@ -78,6 +99,12 @@ export const routedSets = {
   ipv4: { name: "routed", key: ["ipv4_addr", "inet_proto", "inet_service"] },
   ipv6: { name: "routed", key: ["ipv6_addr", "inet_proto", "inet_service"] },
 } as const satisfies Record<Family, SetDefinition>;
+
+/** Of IPv6 alone. Host address, protocol, port of the processes that forward. */
+export const forwardedSet = {
+  name: "forwarded",
+  key: ["ipv6_addr", "inet_proto", "inet_service"],
+} as const satisfies SetDefinition;
 
 /** Of IPv4 alone: ports on IPv6 addresses are forwarded by processes. */
 export const portSets = {
@@ -125,20 +152,28 @@ const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17, s
 /** Adds or removes the ports that concern the table. */
 export function portElements(table: TableReference, ports: readonly OpenPort[], add: boolean): NetlinkRequest[] {
   const family = familyOfTable(table);
-  const routed = ports.flatMap((port) => (isPublished(port) || port.address.family !== family ? [] : [port]));
+  const routed = ports.filter(isRouted).filter(({ address }) => address.family === family);
   const change = add ? addElements : deleteElements;
   return [
-    ...(family === "ipv4" ? publishedElements(table, ports.filter(isPublished), add) : []),
+    ...(family === "ipv4"
+      ? publishedElements(table, ports.filter(isPublished), add)
+      : change(table, forwardedSet.name, ports.filter(isForwardedPort).map(forwardedElement))),
     ...change(table, routedSets[family].name, routed.map(routedElement)),
   ];
 }
 
 const service = (port: number): number[] => [port >>> 8, port & 255, 0, 0];
 
+const addressElement = (address: Address, protocol: Protocol, port: number): SetElement => ({
+  key: Uint8Array.of(...addressBytes(address), protocolNumbers[protocol], 0, 0, 0, ...service(port)),
+});
+
 function routedElement({ protocol, address, containerPort }: RoutedPort): SetElement {
-  return {
-    key: Uint8Array.of(...addressBytes(address), protocolNumbers[protocol], 0, 0, 0, ...service(containerPort)),
-  };
+  return addressElement(address, protocol, containerPort);
+}
+
+function forwardedElement({ protocol, hostAddress, forwardedPort }: ForwardedPort): SetElement {
+  return addressElement(hostAddress, protocol, forwardedPort);
 }
 
 function publishedElements(table: TableReference, ports: readonly PublishedPort[], add: boolean): NetlinkRequest[] {
@@ -171,6 +206,14 @@ export function publishedPorts(bindings: readonly PortBinding[], containerAddres
     if (hostAddress === undefined || binding.hostPort === 0) return [];
     const { protocol, hostPort, containerPort } = binding;
     return [{ protocol, hostAddress, hostPort, containerAddress, containerPort }];
+  });
+}
+
+/** The bindings on IPv6 addresses of the host. */
+export function forwardedPorts(bindings: readonly PortBinding[]): ForwardedPort[] {
+  return bindings.flatMap(({ protocol, hostIp, hostPort }) => {
+    const hostAddress = parseAddress(hostIp);
+    return hostPort === 0 || hostAddress?.family !== "ipv6" ? [] : [{ protocol, hostAddress, forwardedPort: hostPort }];
   });
 }
 

@@ -3,6 +3,7 @@ import { parseIpv4 } from "../ipam/ip.ts";
 import { decodeAttributes, readText } from "../netlink/message.ts";
 import { parseAddress } from "../ipam/prefix.ts";
 import {
+  forwardedPorts,
   portElements,
   publishedPorts,
   routedPorts,
@@ -79,6 +80,19 @@ test("routed ports are elements of the table of their family", () => {
     );
   expect(keys("ipv4")).toEqual(["ac110002" + "11000000" + "00350000"]);
   expect(keys("ipv6")).toEqual(["fd000000000000000000000000000002" + "11000000" + "00350000"]);
+});
+
+test("forwarded ports are elements of the table of IPv6, with the address of the host", () => {
+  const ports = forwardedPorts(
+    ["0.0.0.0", "::", "::1"].map((hostIp) => ({ protocol: "tcp" as const, containerPort: 80, hostIp, hostPort: 8080 })),
+  );
+  const keys = (of: "ipv4" | "ipv6"): string[] =>
+    portElements(ruleTable("fathom", of), ports, true).map(({ payload }) =>
+      Buffer.from(decodeAttributes(payload.subarray(4)).get(3)!).toString("hex"),
+    );
+  expect(keys("ipv4")).toEqual([]);
+  expect(keys("ipv6").join()).toContain(`${"00".repeat(16)}06000000` + "1f900000");
+  expect(keys("ipv6").join()).toContain(`${"00".repeat(15)}0106000000` + "1f900000");
 });
 
 describe("the whole table", () => {

@@ -16,6 +16,7 @@ import {
   type TableReference,
 } from "../netlink/nftables.ts";
 import {
+  constant,
   destinationNat,
   establishedOrRelated,
   interfaceIn,
@@ -33,6 +34,7 @@ import {
 } from "../netlink/nft-expression.ts";
 import {
   familyOfTable,
+  forwardedSet,
   networkElements,
   portElements,
   portSets,
@@ -50,7 +52,11 @@ const accept = verdict({ kind: "accept" });
 
 function setsOf(table: TableReference): SetDefinition[] {
   const family = familyOfTable(table);
-  return [...Object.values(ruleSets), routedSets[family], ...(family === "ipv4" ? Object.values(portSets) : [])];
+  return [
+    ...Object.values(ruleSets),
+    routedSets[family],
+    ...(family === "ipv4" ? Object.values(portSets) : [forwardedSet]),
+  ];
 }
 
 /** Address, protocol and port of the destination, in registers that are one key from register 1 on. */
@@ -86,7 +92,7 @@ export function wholeTable(
     }),
     addChain(table, "forward", { type: "filter", hook: "forward", priority: priority.filter, policy: "accept" }),
     addChain(table, "to-container"),
-    ...(familyOfTable(table) === "ipv4" ? publishedPortRules(table, rule) : []),
+    ...(familyOfTable(table) === "ipv4" ? publishedPortRules(table, rule) : forwardedPortRules(table, rule)),
     rule(
       "postrouting",
       "containers to the outside",
@@ -215,6 +221,24 @@ function publishedPortRules(table: TableReference, rule: Rule): NetlinkRequest[]
       ...wasRedirected,
       masquerade,
     ),
+  ];
+}
+
+/** A process that forwards would lead packets out of an internal network that the rules for forwarded packets do not see. */
+function forwardedPortRules(table: TableReference, rule: Rule): NetlinkRequest[] {
+  const toForwarder = (...address: Expression[]): Expression[] => [
+    ...interfaceIn("iifname", ruleSets.internal.name),
+    ...address,
+    meta("l4proto", 12),
+    payload("transport", 2, 2, 13),
+    lookup(forwardedSet.name, 1),
+    drop,
+  ];
+  const everyAddress = constant(1, new Uint8Array(16));
+  return [
+    addChain(table, "input", { type: "filter", hook: "input", priority: priority.filter, policy: "accept" }),
+    rule("input", "internal networks: no port of one address", ...toForwarder(payload("network", 24, 16, 1))),
+    rule("input", "internal networks: no port of every address", ...toForwarder(everyAddress)),
   ];
 }
 

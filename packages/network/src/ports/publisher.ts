@@ -3,7 +3,7 @@ import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { Endpoint, PortBinding, PortRequest } from "../contract.ts";
 import type { Publishing } from "../driver/driver.ts";
 import type { HostFirewall } from "../firewall/host-firewall.ts";
-import { publishedPorts, routedPorts, type OpenPort } from "../firewall/rule-elements.ts";
+import { forwardedPorts, publishedPorts, routedPorts, type OpenPort } from "../firewall/rule-elements.ts";
 import { parseIpv4 } from "../ipam/ip.ts";
 import { parseAddress } from "../ipam/prefix.ts";
 import type { ForwarderKeeper } from "./forwarder-keeper.ts";
@@ -31,7 +31,11 @@ function addressOf({ addresses }: Pick<Endpoint, "addresses">): string {
 export function rulesOf(endpoint: Pick<Endpoint, "addresses">, bindings: readonly PortBinding[]): OpenPort[] {
   const address = parseIpv4(addressOf(endpoint));
   const addresses = endpoint.addresses.flatMap(({ address: text }) => parseAddress(text) ?? []);
-  return [...(address === undefined ? [] : publishedPorts(bindings, address)), ...routedPorts(bindings, addresses)];
+  return [
+    ...(address === undefined ? [] : publishedPorts(bindings, address)),
+    ...forwardedPorts(bindings),
+    ...routedPorts(bindings, addresses),
+  ];
 }
 
 export class PortPublisher {
