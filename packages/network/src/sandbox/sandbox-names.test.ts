@@ -3,6 +3,7 @@ import { Faults } from "@fathom/base/testing";
 import type { Endpoint, NetworkedContainers, NetworkInfo, NetworkManager, Sandbox } from "../contract.ts";
 import { networkConfig } from "../default-networks.ts";
 import { createNetworkManager } from "../manager.ts";
+import type { NamesState, NameService } from "../names/contract.ts";
 import { decode, query } from "../testing/dns-messages.ts";
 import { createFakeNames } from "../testing/fake-names.ts";
 import { FakeKernel } from "../testing/fake-kernel.ts";
@@ -130,6 +131,36 @@ describe("containers find each other by name", () => {
     expect(await ask(10, "web")).toEqual([addressOf(kept)]);
     expect([...kernel.open.values()]).not.toContain("a namespace");
   });
+
+  /** The helper has ended with the removal, and begins again with the state of this moment. */
+  test.each(["disconnect", "close", "a failed connection"])(
+    "%s: no name stays when the helper begins again meanwhile",
+    async (way) => {
+      const other = await sandbox("other", 14).connect(front.id, { names: ["other"] });
+      await networks.stop(true);
+      let restored: (() => NamesState) | undefined;
+      const { service } = fake;
+      const broken: NameService = {
+        restore: (given) => service.restore((restored = given)),
+        serve: (container) => service.serve(container),
+        setEndpoint: (endpoint) =>
+          way === "a failed connection" ? Promise.reject(new Error("no answer")) : service.setEndpoint(endpoint),
+        removeEndpoint: async () => void (await service.restore(restored!)),
+        release: (containerId) => service.release(containerId),
+        [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
+      };
+      const sys = kernel.sys;
+      networks = createNetworkManager({ sys, config: networkConfig(optionsInMemory), state, names: broken });
+      await networks.start([other!], containers);
+      const web = sandbox("web", 10);
+      const connected = web.connect(front.id, { names: ["web"] });
+      if (way === "a failed connection") await expect(connected).rejects.toThrow("no answer");
+      const endpoint = await connected.catch(() => undefined);
+      if (way === "disconnect") await web.disconnect(endpoint!.endpointId);
+      if (way === "close") await web.close();
+      expect(await ask(14, "web")).toBe("SERVFAIL");
+    },
+  );
 
   test("names that cannot be restored are a warning: the daemon starts", async () => {
     const kept = await sandbox("web", 10).connect(front.id, { names: ["web"] });

@@ -127,11 +127,11 @@ export class ContainerSandbox implements Sandbox {
       host.publisher.publish(endpoint, lease);
       this.#onFailure(undo, () => host.publisher.unpublish(endpoint, lease.bindings));
     }
+    if (others.length === 0) this.#onFailure(undo, () => this.#releaseNames());
+    this.#onFailure(undo, async () => host.names?.remove(endpoint));
     table.set({ endpoint, lease });
     this.#onFailure(undo, async () => void table.delete(endpoint.endpointId));
     await this.#settlePorts(this.#portsHolder());
-    if (others.length === 0) this.#onFailure(undo, () => this.#releaseNames());
-    this.#onFailure(undo, async () => host.names?.remove(endpoint));
     await host.names?.add(endpoint, namespaceFd);
     undo.move();
     return table.get(endpoint.endpointId)!.endpoint;
@@ -297,8 +297,9 @@ export class ContainerSandbox implements Sandbox {
     // If another program removed rules, they are restored before the ports move.
     if (this.#portsHolder() !== undefined) await attempt(failures, async () => this.#host().firewall.repair());
     const all = this.endpoints;
-    await attempt(failures, async () => this.#host().names?.remove(endpoint));
+    // The table first: a service of names that begins again meanwhile gets its names from there.
     this.#host().table.delete(endpointId);
+    await attempt(failures, async () => this.#host().names?.remove(endpoint));
     const rest = this.endpoints;
     const holder = attached.lease === undefined ? this.#portsHolder() : attached;
     const before = failures.length;
@@ -348,12 +349,13 @@ export class ContainerSandbox implements Sandbox {
   async close(): Promise<void> {
     using _ = this.#keepNetworks();
     const failures: unknown[] = [];
-    for (const { endpoint } of this.#attached)
-      await attempt(failures, async () => this.#host().names?.remove(endpoint));
+    const all = this.#attached;
+    // The table first, as in `disconnect`.
+    for (const { endpoint } of all) this.#host().table.delete(endpoint.endpointId);
+    for (const { endpoint } of all) await attempt(failures, async () => this.#host().names?.remove(endpoint));
     await attempt(failures, () => this.#releaseNames());
-    for (const attached of this.#attached) {
+    for (const attached of all) {
       const { endpoint, lease } = attached;
-      this.#host().table.delete(endpoint.endpointId);
       if (lease !== undefined) await attempt(failures, () => this.#releasePorts(attached));
       await this.#removeEndpoint(endpoint, { kind: "ends" }, failures);
     }
