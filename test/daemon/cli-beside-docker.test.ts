@@ -355,6 +355,71 @@ describe.skipIf(unable !== undefined)(`beside the docker CLI${unable === undefin
     both("push", `a@sha256:${"0".repeat(64)}`);
   }, 60_000);
 
+  test("create: networks in the long form, links, limits of devices; errors", () => {
+    const { image } = daemon;
+    daemon.removeContainers();
+    daemon.docker("network", "create", "--subnet", "10.98.0.0/24", "--subnet", "fd98::/64", "--ipv6", "front");
+    daemon.docker("network", "create", "back");
+    const fields = "{{json .NetworkSettings.Networks}} {{json .HostConfig}}";
+    /** Each makes it, and the daemon shows the same. */
+    const made = (...flags: string[]): void => {
+      const shown = ["docker", binary].map((program) => {
+        const { code, out, err } = comparable(daemon.run(program, "create", "--name", "x", ...flags, image));
+        const inspected = code === 0 ? daemon.docker("inspect", "-f", fields, "x") : "";
+        if (code === 0) daemon.docker("rm", "x");
+        return {
+          flags,
+          code,
+          err,
+          hasId: /^[0-9a-f]{64}\n$/.test(out),
+          inspected: inspected.replaceAll(/[0-9a-f]{12}/g, "ID"),
+        };
+      });
+      expect(shown[1]).toEqual(shown[0]!);
+    };
+    made("--network", "front");
+    made(
+      "--network",
+      "name=front,alias=a,alias=b,ip=10.98.0.9,ip6=fd98::9,mac-address=02:00:00:00:00:01,gw-priority=3",
+    );
+    made("--network", "name=front,driver-opt=com.docker.network.endpoint.ifname=up0", "--network", "name=back,alias=c");
+    made("--network", "front", "--network", "back", "--network-alias", "d", "--ip", "10.98.0.8");
+    made("--network", "name=front,alias=a", "--network-alias", "b");
+    made("--network", "name=front,ip=10.98.0.9", "--ip", "10.98.0.8");
+    made("--network", "name=front,nosuch=1");
+    made("--network", "alias=a");
+    made("--network", "name=front,gw-priority=x");
+    made("--network", "name=front,mac-address=zz");
+    made("--network", "front", "--network", "front");
+    made("--network", "front", "--network", "bridge");
+    made("--network-alias", "a");
+    made("--network", "");
+    daemon.docker("create", "--name", "peer", "--network", "front", image);
+    made("--network", "front", "--link", "peer:p");
+    made("--link", "a:b:c");
+    made("--link", "");
+    made("--device-read-bps", "/dev/null:1x");
+    made("--device-read-bps", "null:1");
+    made("--device-write-iops", "/dev/null:-1");
+    made("--blkio-weight-device", "/dev/null:5");
+    made("--cpu-rt-period", "x");
+    made("--disable-content-trust");
+    made(
+      "--memory",
+      "64m",
+      "--cpus",
+      "0.5",
+      "--restart",
+      "on-failure:2",
+      "--cap-add",
+      "net_admin",
+      "--dns",
+      "10.0.0.1",
+    );
+    daemon.removeContainers();
+    daemon.docker("network", "rm", "front", "back");
+  }, 60_000);
+
   test("contexts: the same files, the same words, and both use what the other makes", () => {
     const { work, socket } = daemon;
     const own = "export HOME=$PWD; unset DOCKER_CONFIG DOCKER_HOST FATHOM_HOST; rm -rf .docker; mkdir -p .docker;";

@@ -12,6 +12,7 @@ import {
   checkDns,
   checkDuration,
   checkMount,
+  checkNetwork,
   checkStream,
   checkSwap,
   checkUlimit,
@@ -124,11 +125,12 @@ export const createFlags: FlagTable = [
     check: checkMount,
   }),
   text("name", "Name of the container"),
-  list("network", "Network of the container: bridge, host, none or container:NAME", {
+  list("network", "Network of the container: a name, host, none, container:NAME, or name=NAME,alias=…,ip=…", {
     typeName: "network",
+    check: checkNetwork,
     complete: "networks",
   }),
-  list("net", "Network of the container", { typeName: "network", hidden: true }),
+  list("net", "Network of the container", { typeName: "network", hidden: true, check: checkNetwork }),
   list("link", "Another container whose address and name are known here (name or name:alias)", { check: checkLink }),
   list("link-local-ip", "Link-local address of the container"),
   list("network-alias", "Another name on the network"),

@@ -6,7 +6,7 @@ import { globalFlags, globalOptions } from "./global-options.ts";
 import { parseFlags, UsageError, type ParsedFlags } from "./flags.ts";
 import { missingCommand } from "./missing-commands.ts";
 import { nearCommand } from "./near-command.ts";
-import { PlainError, ReaderGoneError } from "./plain-error.ts";
+import { CommandLineError, PlainError, ReaderGoneError } from "./plain-error.ts";
 import { commandHelp, groupHelp, mainHelp, programName, usageHint } from "./help.ts";
 
 export interface Tables {
@@ -169,6 +169,10 @@ async function runCommand(
     if (error instanceof PlainError) {
       stderr.write(`${error.message}\n`);
       return 1;
+    }
+    if (error instanceof CommandLineError) {
+      stderr.write(`${programName}: ${error.message}\n\nRun '${name} --help' for more information\n`);
+      return 125;
     }
     reportFailure(command, error, global, stderr);
     if (isEngineError(error, "not-found") && flags.args[0] !== undefined) notFound.push(flags.args[0]);

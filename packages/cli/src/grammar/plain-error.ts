@@ -8,3 +8,8 @@ export class ReaderGoneError extends Error {
 export class PlainError extends Error {
   override readonly name = "PlainError";
 }
+
+/** Flags of run or create that are each valid but contradict each other: docker points to the help, with exit code 125. */
+export class CommandLineError extends Error {
+  override readonly name = "CommandLineError";
+}

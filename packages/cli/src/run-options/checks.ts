@@ -1,5 +1,6 @@
 /** Checks of single flag values. They run while the command line is parsed. */
 import { parseDeviceBytes, parseDeviceOperations, parseDeviceWeight } from "./device-limits.ts";
+import { parseNetwork } from "./networks.ts";
 import { parseMount } from "./mount.ts";
 import {
   parseAddHost,
@@ -49,3 +50,4 @@ export const checkNoContentTrust = (value: string): void => {
   if (!/^(1|t|true)$/i.test(value)) throw new Error("content trust is not supported");
 };
 export const checkPairs = (value: string): void => void parsePairs(value);
+export const checkNetwork = (value: string): void => void parseNetwork(value);

@@ -3,6 +3,7 @@ import { messageOf } from "@fathom/base";
 import { DaemonError, type Client } from "@fathom/client";
 import { closeSync, existsSync, openSync, rmSync, writeSync } from "node:fs";
 import type { CommandContext } from "../grammar/command.ts";
+import { CommandLineError } from "../grammar/plain-error.ts";
 import { fullImageName, isImageName, pullImage } from "./pull-image.ts";
 import { buildCreateRequest } from "../run-options/build.ts";
 import { terminalSize } from "../output/terminal.ts";
@@ -22,19 +23,10 @@ export async function createContainer(
   detach: boolean,
 ): Promise<CreatedContainer> {
   const { flags, stderr } = context;
-  const [image, ...command] = context.args;
-  const body = buildCreateRequest({
-    flags,
-    image: image!,
-    command,
-    variables: context.environment,
-    detach,
-    consoleSize: terminalSize(),
-  });
+  const [image] = context.args;
+  const body = requestOf(context, detach);
   const platform = flags.string("platform");
   const policy = flags.string("pull");
-  if (!["always", "missing", "never", ""].includes(policy))
-    throw new Error(`invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
   const idFile = openIdFile(flags.string("cidfile"));
   try {
     const pull = (): Promise<void> =>
@@ -61,6 +53,29 @@ export async function createContainer(
     return { id: answer.Id, openStdin: body.AttachStdin === true };
   } finally {
     idFile.close();
+  }
+}
+
+/** @throws CommandLineError */
+function requestOf(
+  { flags, args, environment }: CommandContext,
+  detach: boolean,
+): ReturnType<typeof buildCreateRequest> {
+  const [image, ...command] = args;
+  const policy = flags.string("pull");
+  try {
+    if (!["always", "missing", "never", ""].includes(policy))
+      throw new Error(`invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
+    return buildCreateRequest({
+      flags,
+      image: image!,
+      command,
+      variables: environment,
+      detach,
+      consoleSize: terminalSize(),
+    });
+  } catch (error) {
+    throw new CommandLineError(messageOf(error), { cause: error });
   }
 }
 
