@@ -331,7 +331,7 @@ test("on a terminal: a wrong name gets a suggestion, tables fit, stats are shown
   expect(await shown("diff", "ome-nam")).toContain("Did you mean 'some-name'?");
   expect(await shown("diff", "nothing-like-it")).not.toContain("Did you mean");
   expect(daemon.cli("stop", "some-nmae").err).not.toContain("Did you mean");
-  const table = (await shown("ps")).trimEnd().split("\n");
+  const table = (await shown("ps", "--filter", "name=some-name")).trimEnd().split("\n");
   expect(table).toHaveLength(2);
   for (const line of table) expect([...line].length).toBeLessThanOrEqual(80);
   expect(table[1]).toEndWith("some-name");
