@@ -16,7 +16,7 @@ export async function spec(_call: unknown, flags: Flags): Promise<number> {
 }
 
 const otherMountWords =
-  "bind rbind remount defaults tmpcopyup sync async dirsync lazytime nolazytime private rprivate slave rslave shared rshared unbindable runbindable";
+  "bind rbind idmap ridmap remount defaults tmpcopyup sync async dirsync lazytime nolazytime private rprivate slave rslave shared rshared unbindable runbindable";
 
 /** In the form of the specification, features.md. */
 export async function features(): Promise<number> {
@@ -40,7 +40,7 @@ export async function features(): Promise<number> {
       apparmor: { enabled: false },
       selinux: { enabled: false },
       intelRdt: { enabled: false },
-      mountExtensions: { idmap: { enabled: false } },
+      mountExtensions: { idmap: { enabled: true } },
     },
     annotations: { "org.fathom.version": programVersion, "run.oci.checkpoint.enabled": "false" },
   };

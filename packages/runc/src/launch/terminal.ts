@@ -21,8 +21,8 @@ export function copyTerminal(sys: TerminalSys, master: number): TerminalCopy {
   input.resume();
   const buffer = Buffer.alloc(65_536);
   let ended = false;
-  /** False when there is nothing now. */
-  const copyOnce = (): boolean => {
+  /** False when there is nothing now. Waits while the reader of the output does not read. */
+  const copyOnce = async (): Promise<boolean> => {
     let length: number;
     try {
       length = sys.read(master, buffer);
@@ -33,17 +33,17 @@ export function copyTerminal(sys: TerminalSys, master: number): TerminalCopy {
     }
     if (length === 0) ended = true;
     if (length <= 0) return false;
-    process.stdout.write(Buffer.from(buffer.subarray(0, length)));
+    const taken = process.stdout.write(Buffer.from(buffer.subarray(0, length)));
+    if (!taken) await new Promise<void>((resolve) => void process.stdout.once("drain", resolve));
     return true;
   };
   const copying = (async () => {
-    while (!ended) if (!copyOnce()) await Bun.sleep(lookMs);
+    while (!ended) if (!(await copyOnce())) await Bun.sleep(lookMs);
   })();
   return {
     async finish() {
       await Promise.race([copying, Bun.sleep(restMs)]);
       ended = true;
-      await copying;
       input.pause();
       if (raw) input.setRawMode(false);
       sys.close(master);
