@@ -60,6 +60,14 @@ export interface JoinedNamespaces {
   readonly ipc: string | undefined;
 }
 
+/** A container to which another one is linked. */
+export interface LinkedContainer {
+  readonly alias: string;
+  readonly record: ContainerRecord;
+  /** Its address in the default network. */
+  readonly address: string | undefined;
+}
+
 /** How the owner of the extensions reads stored records. */
 export interface RecordOwner {
   /**
@@ -107,6 +115,8 @@ export interface ContainerTranslation {
     /** Host paths bound over /etc/hosts, /etc/hostname and /etc/resolv.conf. */
     readonly files: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string };
     readonly hostname: string;
+    /** The containers to which it is linked; absent for none. */
+    readonly links?: readonly LinkedContainer[];
     /** Host path of another container's /dev/shm; undefined when the container has its own. */
     readonly sharedMemory: string | undefined;
   }): Promise<OciSpec>;
@@ -123,5 +133,7 @@ export interface ContainerTranslation {
     readonly exec: ExecSpec;
     /** Host pid of the container's first process; users are looked up in its root. */
     readonly pid: number;
+    /** As for `containerSpec`. */
+    readonly links?: readonly LinkedContainer[];
   }): Promise<{ readonly process: OciProcess; readonly seccomp: LinuxSeccomp | undefined }>;
 }

@@ -1,5 +1,6 @@
 export * from "./contract.ts";
 export {
+  type ContainerLink,
   type ContainerRecord,
   type ContainerState,
   type ContainerStatus,
@@ -58,6 +59,7 @@ export { resolveImageMounts } from "./steps/image-mounts.ts";
 export { requireSources } from "./steps/mount-sources.ts";
 export { joinedNamespaces } from "./steps/joined-namespaces.ts";
 export { findNetwork } from "./steps/networks.ts";
+export { linkedContainers, linkName, linkNames } from "./links.ts";
 export { translate } from "./steps/plan.ts";
 export { type WantedMount, previewMounts } from "./steps/new-mounts.ts";
 export type { StreamAttachment, StreamSelection } from "./streams/attachment.ts";

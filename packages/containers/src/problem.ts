@@ -11,6 +11,10 @@ export type Problem =
   | { readonly kind: "not-removable"; readonly name: string; readonly state: "paused" | "running" | "restarting" }
   /** The name is the container's own, not that of a link to it. */
   | { readonly kind: "default-link"; readonly name: string }
+  /** The target of a link is not in the default network. */
+  | { readonly kind: "link-elsewhere"; readonly target: string }
+  /** `link`: "/web/db". */
+  | { readonly kind: "link-not-running"; readonly target: string; readonly link: string }
   /** Its processes were killed, and it did not end in time. */
   | { readonly kind: "does-not-end"; readonly name: string }
   | { readonly kind: "no-such-exec"; readonly id: string }
@@ -111,6 +115,8 @@ function codeOf(problem: Problem): ErrorCode {
     case "name-taken":
     case "not-removable":
     case "default-link":
+    case "link-elsewhere":
+    case "link-not-running":
     case "exec-ended":
     case "exec-running":
     case "exec-not-running":
@@ -143,6 +149,10 @@ function describe(problem: Problem): string {
       return `container ${JSON.stringify(problem.name)} is ${problem.state} and cannot be removed`;
     case "default-link":
       return `${JSON.stringify(problem.name)} is a container's own name: it is not a link that can be removed`;
+    case "link-elsewhere":
+      return `cannot link to container ${JSON.stringify(problem.target)}: it is not in the default network`;
+    case "link-not-running":
+      return `cannot link to container ${JSON.stringify(problem.target)} as ${problem.link}: it does not run`;
     case "does-not-end":
       return `container ${JSON.stringify(problem.name)} was killed, but it did not end in time`;
     case "no-such-exec":

@@ -37,6 +37,14 @@ export interface NetworkAttachment {
   readonly networkId: string;
 }
 
+/** A link of `--link` in the default network. */
+export interface ContainerLink {
+  /** Id of the target. */
+  readonly container: string;
+  /** The name that the target has for this container. */
+  readonly alias: string;
+}
+
 export interface ContainerRecord {
   readonly id: string;
   /** Without the leading slash. */
@@ -52,6 +60,8 @@ export interface ContainerRecord {
   readonly extension: unknown;
   readonly mounts: readonly MountPoint[];
   readonly networks: readonly NetworkAttachment[];
+  /** Absent for none (steps/links.ts). */
+  readonly links?: readonly ContainerLink[] | undefined;
   readonly cgroupPath: string;
   readonly state: ContainerState;
   readonly restartCount: number;

@@ -143,6 +143,8 @@ export interface Endpoint {
   readonly gatewayPriority: number;
   /** Its names in the network, for other containers there. The first one is the answer to reverse look-ups. */
   readonly names: readonly string[];
+  /** Names that other containers of the network have for this container alone: alias → name. */
+  readonly links?: Readonly<Record<string, string>>;
   readonly ports: readonly PortBinding[];
 }
 
@@ -157,6 +159,8 @@ export interface EndpointSettings {
   readonly gatewayPriority?: number;
   /** See `Endpoint.names`; none when absent. */
   readonly names?: readonly string[];
+  /** See `Endpoint.links`; none when absent. */
+  readonly links?: Readonly<Record<string, string>>;
   /** Name of the interface in the container; the lowest free one when absent. */
   readonly interfaceName?: string;
   /** Kernel settings of the interface: "net.ipv4.conf.IFNAME.log_martians=1". */

@@ -1,6 +1,12 @@
 export * from "./contract.ts";
 export { networkConfig, type DefaultNetworkOptions } from "./default-networks.ts";
-export { buildHostnameFile, buildHostsFile, changeHostsFile } from "./files/hosts-file.ts";
+export {
+  buildHostnameFile,
+  buildHostsFile,
+  changeHostsFile,
+  moveInHosts,
+  removeFromHosts,
+} from "./files/hosts-file.ts";
 export {
   buildResolvConf,
   chooseResolvConfPath,

@@ -106,6 +106,7 @@ export function readEndpoint(value: unknown): Endpoint {
     gatewayPriority: isOld ? 0 : reader.number("gatewayPriority"),
     // Earlier versions: no names.
     names: "names" in reader.row ? reader.words("names") : [],
+    ...("links" in reader.row ? { links: reader.texts("links") } : {}),
     ports: reader.list("ports", readBinding),
   };
 }

@@ -27,7 +27,7 @@ import type { ContainerSpec, NamespaceMode } from "../container-spec.ts";
 import { decodedHealth } from "../health/stored-health.ts";
 import type { HealthCheck } from "../health/health-check.ts";
 import type { RestartPolicy } from "../lifecycle/ends/restart-policy.ts";
-import type { ContainerRecord, ContainerState, MountPoint, NetworkAttachment } from "../record.ts";
+import type { ContainerLink, ContainerRecord, ContainerState, MountPoint, NetworkAttachment } from "../record.ts";
 
 /** A record as it is stored: without a spec when its owner derives the spec from the extension. */
 export type StoredRecord = Omit<ContainerRecord, "spec"> & { readonly spec: ContainerSpec | undefined };
@@ -195,6 +195,7 @@ export const decodedRecord = exact<StoredRecord>({
   extension: anything,
   mounts: list(mount),
   networks: decodedNetworks,
+  links: optional(list(exact<ContainerLink>({ container: text, alias: text }))),
   cgroupPath: word,
   state,
   restartCount: count,

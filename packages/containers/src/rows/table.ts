@@ -104,12 +104,24 @@ export class ContainerTable {
     this.#reserved.delete(name);
   }
 
+  /** The link with this name, "web/db": `parent` is linked to the container with the id `target`. */
+  findLink(name: string): { readonly parent: Container; readonly alias: string; readonly target: string } | undefined {
+    const [, owner = "", alias = ""] = /^\/?([^/]+)\/([^/]+)$/.exec(name) ?? [];
+    const parent = this.#byName.get(owner);
+    const link = parent?.record.links?.find((each) => each.alias === alias);
+    return parent === undefined || link === undefined ? undefined : { parent, alias, target: link.container };
+  }
+
   /**
-   * By full id, by name (with or without a slash), by unique id prefix; in this order.
+   * By full id, by name (with or without a slash), by the name of a link to it ("web/db"), by unique id prefix; in this order.
    * @throws ContainerProblem "no-such-container", or "several-containers" for a prefix that several ids have
    */
   find(nameOrId: string): Container {
-    const exact = this.#byId.get(nameOrId) ?? this.#byName.get(nameOrId.replace(/^\//, ""));
+    const link = this.findLink(nameOrId);
+    const exact =
+      this.#byId.get(nameOrId) ??
+      this.#byName.get(nameOrId.replace(/^\//, "")) ??
+      (link === undefined ? undefined : this.#byId.get(link.target));
     if (exact !== undefined) return exact;
     if (/^[0-9a-f]+$/.test(nameOrId)) {
       const found = this.list().filter((container) => container.id.startsWith(nameOrId));

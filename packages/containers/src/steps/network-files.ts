@@ -14,6 +14,7 @@ import { effectiveHostname } from "../host-name.ts";
 import { containerPaths } from "../paths.ts";
 import { ContainerProblem } from "../problem.ts";
 import type { ContainerRecord, NetworkAttachment } from "../record.ts";
+import { linkHosts } from "../links.ts";
 import { writeResolvConf } from "../resolvers.ts";
 
 const largestHostsFile = 1024 * 1024;
@@ -41,16 +42,14 @@ export function writeHostsFile(
     writeFileSync(path, (hostText("/etc/hosts") ?? "") + own.join(""), { mode: 0o644 });
     return;
   }
-  writeFileSync(
-    path,
-    buildHostsFile({
-      hostname: effectiveHostname(record),
-      domainname,
-      addresses: ownAddresses(endpointsOf(networks)),
-      extraHosts,
-    }),
-    { mode: 0o644 },
-  );
+  const own = buildHostsFile({
+    hostname: effectiveHostname(record),
+    domainname,
+    addresses: ownAddresses(endpointsOf(networks)),
+    extraHosts,
+  });
+  const links = linkHosts(engine, record, networks).map((line) => `${line}\n`);
+  writeFileSync(path, own + links.join(""), { mode: 0o644 });
 }
 
 /** After a running container was connected or disconnected: its own lines in /etc/hosts change, and a user's lines stay. */

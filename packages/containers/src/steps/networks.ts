@@ -71,6 +71,7 @@ export function endpointSettingsOf(
   wanted: NetworkAttachment,
 ): EndpointSettings {
   const { macAddress, ipv4Address, ipv6Address, linkLocalAddresses, gatewayPriority, driverOptions } = wanted;
+  const links = network.builtin ? [] : (wanted.links ?? []);
   return {
     gatewayPriority,
     names: network.builtin ? [] : namesOf(record, wanted),
@@ -78,8 +79,15 @@ export function endpointSettingsOf(
     ...(ipv4Address === undefined ? {} : { ipv4Address }),
     ...(ipv6Address === undefined ? {} : { ipv6Address }),
     ...(linkLocalAddresses === undefined ? {} : { linkLocalAddresses }),
+    ...(links.length === 0 ? {} : { links: Object.fromEntries(links.map(linkOf)) }),
     ...settingsOfOptions(driverOptions),
   };
+}
+
+/** "db:alias" or "db", in a network of the user: the names count while they are asked for, so the target may come later. */
+function linkOf(link: string): readonly [alias: string, name: string] {
+  const colon = link.indexOf(":");
+  return colon < 0 ? [link, link] : [link.slice(colon + 1), link.slice(0, colon)];
 }
 
 /** In Docker's order: reverse look-ups answer with the first. */

@@ -21,6 +21,7 @@ import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
 import type { ExecSpec } from "../exec/exec-spec.ts";
 import { containerPaths, sharedMemoryPath } from "../paths.ts";
+import { runningLinks, startableLinks } from "../links.ts";
 import type { Joins } from "./joined-namespaces.ts";
 
 const hasKcore = existsSync("/proc/kcore");
@@ -46,6 +47,7 @@ export async function translate(
     namespaces: joins.namespaces,
     files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
     hostname: effectiveHostname(record),
+    links: startableLinks(engine, record),
     sharedMemory: sharedMemoryPath(engine.config, joins.ipcContainer?.record ?? record),
   });
   let plan: LaunchPlan | undefined;
@@ -86,7 +88,12 @@ export async function compileExecProcess(
   size: readonly [number, number] | undefined,
 ): Promise<LaunchPlan> {
   const { process, seccomp } = await inStage("user", () =>
-    engine.oci.execProcess({ record: container.record, exec, pid: running.supervisor.pid }),
+    engine.oci.execProcess({
+      record: container.record,
+      exec,
+      pid: running.supervisor.pid,
+      links: runningLinks(engine, container.record),
+    }),
   );
   const plan = await inStage("compile", () =>
     compileExec(process, {

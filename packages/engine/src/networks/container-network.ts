@@ -4,6 +4,7 @@ import { type NetworkAttachment } from "@fathom/containers";
 import { checkMacAddress, endpointProblems, settingsOfOptions, type NetworkInfo } from "@fathom/network";
 import type { ContainerConfig, ContainerCreateRequest, EndpointSettings, HostConfig } from "@fathom/spec";
 import type { EngineContext } from "../context.ts";
+import { parseLink } from "./links.ts";
 import { defaultNetworkName, parseNetworkMode } from "./network-mode.ts";
 
 /**
@@ -34,7 +35,7 @@ export function checkNetworkMode(config: ContainerConfig, host: HostConfig): voi
     throw conflict("host type networking can't be used with links. This would result in undefined behavior");
 }
 
-/** A network that a client requests for a container, with the settings of the endpoint. @throws invalid-argument for a bad MAC address */
+/** A network that a client requests for a container, with the settings of the endpoint. @throws invalid-argument for a bad MAC address or link */
 export function attachmentOf(
   network: string,
   config: EndpointSettings | undefined,
@@ -42,6 +43,7 @@ export function attachmentOf(
 ): NetworkAttachment {
   const mac = config?.MacAddress || macAddress || undefined;
   if (mac !== undefined) checkMacAddress(mac);
+  for (const link of config?.Links ?? []) parseLink(link);
   const { IPv4Address, IPv6Address, LinkLocalIPs } = config?.IPAMConfig ?? {};
   return {
     network,

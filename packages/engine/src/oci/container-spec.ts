@@ -38,6 +38,8 @@ export interface ContainerSpecInput {
   readonly namespaces: JoinedNamespaces;
   readonly files: MountInput["files"];
   readonly hostname: string;
+  /** Variables that describe the containers to which it is linked. */
+  readonly linkEnvironment: readonly string[];
   readonly sharedMemory: string | undefined;
   /** The devices and rules that `HostConfig.Devices` and `Privileged` mean on this machine. */
   readonly devices: DeviceSet;
@@ -106,6 +108,7 @@ function containerProcess(
     env: containerEnvironment({
       hostname: input.hostname,
       terminal: config.Tty,
+      links: input.linkEnvironment,
       env: config.Env ?? [],
       home: user.home,
     }),

@@ -26,6 +26,8 @@ function nameOf(entry: string): string {
 export interface EnvironmentInput {
   readonly hostname: string;
   readonly terminal: boolean;
+  /** Variables of links; all others override them. */
+  readonly links?: readonly string[];
   /** From the merged configuration. */
   readonly env: readonly string[];
   /** From an exec; it overrides all others. */
@@ -36,6 +38,7 @@ export interface EnvironmentInput {
 /** HOME comes last, and only when nobody has set it. */
 export function containerEnvironment(input: EnvironmentInput): string[] {
   const defaults = [`PATH=${defaultPath}`, `HOSTNAME=${input.hostname}`, ...(input.terminal ? ["TERM=xterm"] : [])];
+  defaults.push(...(input.links ?? []));
   const env = overrideEnvironment(overrideEnvironment(defaults, input.env), input.more ?? []);
   const home = env.findIndex((entry) => entry.startsWith("HOME="));
   if (home < 0) return [...env, `HOME=${input.home}`];

@@ -9,6 +9,7 @@ import type { EngineConfig, OciTranslation } from "../contract.ts";
 import { checkConfig } from "./check-config.ts";
 import { capabilitySets, containerSpec, rlimits, seccompOf, type DaemonSettings } from "./container-spec.ts";
 import { effectiveCapabilities } from "./security/capabilities.ts";
+import { environmentOf } from "../networks/link-environment.ts";
 import { containerEnvironment } from "./environment.ts";
 import { requestedDevices } from "./devices.ts";
 import { readHostFacts, type HostFacts } from "./host-facts.ts";
@@ -56,7 +57,7 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
     },
     validate: (config, hostConfig, request) => checkConfig(config, hostConfig, request, host),
 
-    containerSpec: async ({ record, rootFd, ...input }) => {
+    containerSpec: async ({ record, rootFd, links = [], ...input }) => {
       const { config, hostConfig } = dockerOf(record);
       const user = await users.inRoot(rootFd, config.User, hostConfig.GroupAdd ?? []);
       const devices = await requestedDevices(hostConfig);
@@ -64,7 +65,18 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
       const { id, cgroupPath } = record;
       const mounts = [...record.mounts, ...tmpfsMounts(hostConfig)];
       return containerSpec(
-        { ...input, id, config, hostConfig, command, mounts, cgroupPath, user, devices },
+        {
+          ...input,
+          linkEnvironment: environmentOf(record, links),
+          id,
+          config,
+          hostConfig,
+          command,
+          mounts,
+          cgroupPath,
+          user,
+          devices,
+        },
         daemon,
         host,
       );
@@ -77,7 +89,7 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
 
     userInRoot: (spec, rootFd) => users.inRoot(rootFd, spec, []),
 
-    execProcess: async ({ record, exec, pid }) => {
+    execProcess: async ({ record, exec, pid, links = [] }) => {
       const { config, hostConfig } = dockerOf(record);
       const name = exec.user === "" ? config.User : exec.user;
       const user = await users.ofProcess(pid, name, hostConfig.GroupAdd ?? []);
@@ -91,6 +103,7 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
         env: containerEnvironment({
           hostname: config.Hostname,
           terminal: exec.terminal,
+          links: environmentOf(record, links),
           env: config.Env ?? [],
           more: exec.environment,
           home: user.home,

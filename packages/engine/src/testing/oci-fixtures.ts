@@ -53,6 +53,7 @@ export function testInput(
     namespaces: { network: undefined, uts: undefined, pid: undefined, ipc: undefined },
     files: { hosts: "/c/hosts", hostname: "/c/hostname", resolvConf: "/c/resolv.conf" },
     hostname: "box",
+    linkEnvironment: [],
     sharedMemory: undefined,
     devices: noDevices,
     ...rest,

@@ -14,6 +14,10 @@ export function problemWords({ problem }: ContainerProblem): string {
       return `cannot remove container ${JSON.stringify(problem.name)}: container is ${removalHints[problem.state]}`;
     case "default-link":
       return "Conflict, cannot remove the default link name of the container";
+    case "link-elsewhere":
+      return `failed to set up container networking: Cannot link to /${problem.target}, as it does not belong to the default network`;
+    case "link-not-running":
+      return `Cannot link to a non running container: /${problem.target} AS ${problem.link}`;
     case "does-not-end":
       return `cannot stop container: ${problem.name}: tried to kill container, but did not receive an exit event`;
     case "no-such-exec":

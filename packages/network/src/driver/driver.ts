@@ -48,7 +48,15 @@ export interface Publishing {
 /** An endpoint that is being made. */
 export type EndpointDraft = Pick<
   Endpoint,
-  "endpointId" | "networkId" | "networkName" | "containerId" | "addresses" | "gateways" | "gatewayPriority" | "names"
+  | "endpointId"
+  | "networkId"
+  | "networkName"
+  | "containerId"
+  | "addresses"
+  | "gateways"
+  | "gatewayPriority"
+  | "names"
+  | "links"
 >;
 
 /** The user's wishes for an endpoint that concern the driver. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { buildHostnameFile, buildHostsFile, changeHostsFile } from "./hosts-file.ts";
+import { buildHostnameFile, buildHostsFile, changeHostsFile, moveInHosts, removeFromHosts } from "./hosts-file.ts";
 
 const base = { hostname: "box", domainname: "", addresses: ["172.17.0.2"], extraHosts: [] };
 
@@ -57,4 +57,12 @@ test("when addresses change, their lines change and all others stay", () => {
   expect(changeHostsFile("x", { ...name, addresses: [] }, { ...name, addresses: ["10.1.0.2"] })).toBe(
     "x\n10.1.0.2\tweb\n",
   );
+});
+
+test("lines of a linked container follow its addresses, and go with the link; a user's lines stay", () => {
+  const file = "10.0.0.2\tdb store\nfd00::2\tdb store\n10.0.0.2\tdb2\n10.0.0.9 db\n# db\n";
+  const moved = "10.0.0.7\tdb store\nfd00::2\tdb store\n10.0.0.2\tdb2\n10.0.0.9 db\n# db\n";
+  expect(moveInHosts(file, "db", ["10.0.0.7"])).toBe(moved);
+  expect(moveInHosts(file, "d", ["10.0.0.7"])).toBe(file);
+  expect(removeFromHosts(moved, "db store")).toBe("10.0.0.2\tdb2\n10.0.0.9 db\n# db\n");
 });

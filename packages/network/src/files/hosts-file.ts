@@ -57,3 +57,31 @@ function hostNames(hostname: string, domainname: string): string {
 export function buildHostnameFile(hostname: string): string {
   return `${hostname}\n`;
 }
+
+/** The file after a linked container has other addresses: the lines whose first name is `name` get the address of their family. */
+export function moveInHosts(file: string, name: string, addresses: readonly string[]): string {
+  return changeLines(file, (line) => {
+    const [old, names] = entryOf(line);
+    if (names.split(" ", 1)[0] !== name) return line;
+    const address = addresses.find((each) => each.includes(":") === old.includes(":"));
+    return address === undefined ? line : `${address}\t${names}`;
+  });
+}
+
+/** The file without the lines that have exactly these names. */
+export function removeFromHosts(file: string, names: string): string {
+  return changeLines(file, (line) => (entryOf(line)[1] === names ? undefined : line));
+}
+
+/** A line as this engine writes it: "ADDRESS<tab>NAMES". The names of any other line are "". */
+function entryOf(line: string): readonly [address: string, names: string] {
+  const tab = line.indexOf("\t");
+  return tab < 0 ? [line, ""] : [line.slice(0, tab), line.slice(tab + 1)];
+}
+
+function changeLines(file: string, change: (line: string) => string | undefined): string {
+  return file
+    .split("\n")
+    .flatMap((line) => change(line) ?? [])
+    .join("\n");
+}

@@ -25,6 +25,8 @@ export interface NamedEndpoint {
   readonly networkName: string;
   /** The first one is the answer to reverse look-ups. Other endpoints may have the same names. */
   readonly names: readonly string[];
+  /** Names that only this container has for others of the network: alias → name. */
+  readonly links?: Readonly<Record<string, string>>;
   /** IPv4 and IPv6. */
   readonly addresses: readonly string[];
   /** The container may reach other hosts through this endpoint. */

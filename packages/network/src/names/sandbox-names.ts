@@ -92,6 +92,7 @@ function namedOf({
   networkId,
   networkName,
   names,
+  links,
   addresses,
   gateways,
 }: Endpoint): NamedEndpoint {
@@ -101,6 +102,7 @@ function namedOf({
     networkId,
     networkName,
     names,
+    ...(links === undefined ? {} : { links }),
     addresses: addresses.map(({ address }) => address),
     leadsOutside: Object.values(gateways).some((gateway) => gateway !== undefined),
   };

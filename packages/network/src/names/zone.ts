@@ -109,17 +109,30 @@ export class Zone {
    * network that knows the name decides.
    */
   find(endpoints: readonly NamedEndpoint[], name: string): ZoneEntry | undefined {
-    for (const { networkId } of endpoints) {
+    const entry = this.#findIn(endpoints, name);
+    if (entry !== undefined) return entry;
+    for (let dot = name.lastIndexOf("."); dot > 0; dot = name.lastIndexOf(".", dot - 1))
+      for (const endpoint of endpoints) {
+        const network = this.#networks.get(endpoint.networkId);
+        if (network?.name.length !== name.length - dot - 1 || !name.endsWith(network.name)) continue;
+        const entry = this.#findIn([endpoint], name.slice(0, dot));
+        if (entry !== undefined) return entry;
+      }
+    return undefined;
+  }
+
+  /** Links come before the names of all networks; a name that is a link in a network is not looked up as another's name there. */
+  #findIn(endpoints: readonly NamedEndpoint[], name: string): ZoneEntry | undefined {
+    for (const { networkId, links } of endpoints) {
+      const target = links === undefined ? undefined : linkTarget(links, name);
+      const entry = target === undefined ? undefined : this.#networks.get(networkId)?.entries.get(target);
+      if (entry !== undefined) return entry;
+    }
+    for (const { networkId, links } of endpoints) {
+      if (links !== undefined && linkTarget(links, name) !== undefined) continue;
       const entry = this.#networks.get(networkId)?.entries.get(name);
       if (entry !== undefined) return entry;
     }
-    for (let dot = name.lastIndexOf("."); dot > 0; dot = name.lastIndexOf(".", dot - 1))
-      for (const { networkId } of endpoints) {
-        const network = this.#networks.get(networkId);
-        if (network?.name.length !== name.length - dot - 1 || !name.endsWith(network.name)) continue;
-        const entry = network.entries.get(name.slice(0, dot));
-        if (entry !== undefined) return entry;
-      }
     return undefined;
   }
 
@@ -131,6 +144,11 @@ export class Zone {
     }
     return undefined;
   }
+}
+
+function linkTarget(links: Readonly<Record<string, string>>, name: string): string | undefined {
+  const link = Object.entries(links).find(([alias]) => wireText(alias) === name);
+  return link === undefined ? undefined : wireText(link[1]);
 }
 
 function holderOf({ endpointId, addresses }: NamedEndpoint): Holder {

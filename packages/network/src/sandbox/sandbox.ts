@@ -140,7 +140,7 @@ export class ContainerSandbox implements Sandbox {
   /** Addresses and the driver's data of the endpoint; nothing of it is in the kernel yet. */
   async #reserve(
     { info, driven, addresses: pools }: LiveNetwork,
-    { ipv4Address, ipv6Address, macAddress, gatewayPriority = 0, names = [] }: EndpointSettings,
+    { ipv4Address, ipv6Address, macAddress, gatewayPriority = 0, names = [], links }: EndpointSettings,
     undo: AsyncDisposableStack,
   ): Promise<{ readonly draft: EndpointDraft; readonly mac: Uint8Array | undefined }> {
     const { containerId } = this.#request;
@@ -156,6 +156,7 @@ export class ContainerSandbox implements Sandbox {
       gateways: info.internal ? {} : pools.gatewaysOf(addresses),
       gatewayPriority,
       names,
+      ...(links === undefined ? {} : { links }),
     };
     const requested = { macAddress: macAddress === undefined ? undefined : parseMac(macAddress) };
     const chosen = await driven.createEndpoint(draft, requested);

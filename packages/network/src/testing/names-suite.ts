@@ -106,6 +106,19 @@ export function namesSuite(name: string, openPlace: () => Promise<NamesPlace>): 
         expect((await db.ask(`${nibbles}.ip6.arpa`, { type: "PTR" })).data).toEqual(["db.front"]);
       });
 
+      test("a link is a name that only the container itself has for another, with the name of the network too", async () => {
+        const [db, web, other] = [await container("db"), await container("web"), await container("other")];
+        await db.connect("front", { names: ["db"], addresses: ["10.1.0.2"] });
+        await other.connect("front", { names: ["other"], addresses: ["10.1.0.4"] });
+        await web.connect("front", { names: ["web"], addresses: ["10.1.0.3"], links: { Store: "DB", other: "db" } });
+        expect((await web.ask("store")).data).toEqual(["10.1.0.2"]);
+        expect((await web.ask("store.front")).data).toEqual(["10.1.0.2"]);
+        // The link is stronger than the name of a container.
+        expect((await web.ask("other")).data).toEqual(["10.1.0.2"]);
+        expect((await other.ask("other")).data).toEqual(["10.1.0.4"]);
+        expect((await other.ask("store")).data).toEqual([]);
+      });
+
       test("several containers behind one alias are each the first in turn", async () => {
         const client = await container("client");
         await client.connect("front");

@@ -6,6 +6,7 @@ import { mustRun, type ContainersContext } from "../../context.ts";
 import { openNetworkNamespace } from "../../network-namespace.ts";
 import type { ContainerRecord, NetworkAttachment } from "../../record.ts";
 import { changeResolvConf } from "../../resolvers.ts";
+import { followInLinks } from "../../links.ts";
 import { changeHostsLines } from "../../steps/network-files.ts";
 import { endpointSettingsOf, publishNetworkChange, withEndpoints } from "../../steps/networks.ts";
 import { NotReady } from "../not-ready.ts";
@@ -75,6 +76,7 @@ async function undo(engine: ContainersContext, id: string, action: () => unknown
 
 function changeHosts(engine: ContainersContext, { record }: Container, before: ContainerRecord): void {
   changeHostsLines(engine, record, { before: before.networks, after: record.networks });
+  followInLinks(engine, record, record.networks);
 }
 
 /** Runs `task` with the network of a running container. */

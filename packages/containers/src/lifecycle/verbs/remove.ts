@@ -6,6 +6,7 @@ import { EngineError, messageOf } from "@fathom/base";
 import type { Container } from "../../container.ts";
 import { locked, type ContainersContext } from "../../context.ts";
 import { removeImageLayers } from "../../steps/image-mounts.ts";
+import { removeLink } from "../../links.ts";
 import { unmountSharedMemory } from "../../steps/shared-memory.ts";
 import { containerPaths } from "../../paths.ts";
 import { ContainerProblem } from "../../problem.ts";
@@ -19,8 +20,8 @@ export interface RemoveOptions {
 }
 
 export async function removeByName(engine: ContainersContext, nameOrId: string, options: RemoveOptions): Promise<void> {
+  if (options.link) return removeLink(engine, nameOrId);
   const container = engine.containers.find(nameOrId);
-  if (options.link) throw new ContainerProblem({ kind: "default-link", name: container.record.name });
   const { name } = container.record;
   if (!options.force) checkRemovable(container, name);
   if (options.force) container.forcedRemovals++;

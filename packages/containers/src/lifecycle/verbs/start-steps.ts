@@ -13,6 +13,7 @@ import { clearRunDirectory, makeRunDirectory } from "../../run-directory.ts";
 import { discard } from "../../stems.ts";
 import { Handed } from "../../handed.ts";
 import { holdNamespaces, joinedNamespaces } from "../../steps/joined-namespaces.ts";
+import { followInLinks } from "../../links.ts";
 import { mountImages, unmountImages } from "../../steps/image-mounts.ts";
 import { describeRun, endLaunch, launchRequest, publishMounts, publishUnmounts } from "../../steps/launch.ts";
 import { prepareSources } from "../../steps/mount-sources.ts";
@@ -140,6 +141,7 @@ export const startSteps = StepList.of<LaunchStage, Start>()
     makes: "hosts",
     run: ({ engine, container, joins, networks }) => {
       if (joins.networkContainer === undefined) writeHostsFile(engine, container.record, networks);
+      followInLinks(engine, container.record, networks);
     },
     words: () => "attach the network: interface, address, route, published ports, hosts file",
   })

@@ -27,6 +27,7 @@ import {
 } from "@fathom/containers";
 import { settingsOfOptions } from "@fathom/network";
 import { checkNetworkMode, checkRequestedNetworks, requestedNetworks } from "../../networks/container-network.ts";
+import { requestedLinks } from "../../networks/links.ts";
 import type { CreateRules } from "../../backend.ts";
 import type { EngineContext } from "../../context.ts";
 import { withHostDefaults } from "./host-config.ts";
@@ -134,6 +135,7 @@ export function recordOf(
   const { path, arguments: args } = commandLine(config);
   // Invalid ports are rejected here, not at start.
   const extension: DockerExtension = { config, hostConfig: host };
+  const links = requestedLinks(engine, host);
   const record: ContainerRecord = {
     id,
     name,
@@ -146,6 +148,7 @@ export function recordOf(
     extension,
     mounts: [],
     networks: checkRequestedNetworks(engine, requestedNetworks(host.NetworkMode, macAddress, networking)),
+    ...(links === undefined ? {} : { links }),
     cgroupPath: engine.stems.cgroupPath(host.CgroupParent, id),
     state: {
       status: "created",

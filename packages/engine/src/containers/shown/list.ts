@@ -2,7 +2,7 @@
 import { dockerOf } from "../docker-extension.ts";
 import { EngineError, formatAge, parseRfc3339Nano, Turns } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
-import type { Container } from "@fathom/containers";
+import { linkNames, type Container } from "@fathom/containers";
 import { containerSizes, endpointSettings, portSummaries, shownMount } from "./view.ts";
 import type { ContainerListRequest } from "../../backend.ts";
 import type { EngineContext } from "../../context.ts";
@@ -57,12 +57,13 @@ export async function summariseAll(
 ): Promise<ContainerSummary[]> {
   const summaries: ContainerSummary[] = [];
   const turns = new Turns();
+  const links = linkNames(engine);
   const isThere = (container: Container): boolean => engine.containers.byId(container.id) === container;
   for (const container of containers) {
     await turns.after(0);
     if (!isThere(container)) continue;
     try {
-      summaries.push(await summarise(engine, container, size));
+      summaries.push(await summarise(engine, container, { size, links: links.get(container.id) ?? [] }));
     } catch (error) {
       if (isThere(container)) throw error;
     }
@@ -197,13 +198,17 @@ function portTest(value: string, published: boolean): Test {
   };
 }
 
-async function summarise(engine: EngineContext, container: Container, size: boolean): Promise<ContainerSummary> {
+async function summarise(
+  engine: EngineContext,
+  container: Container,
+  { size, links }: { readonly size: boolean; readonly links: readonly string[] },
+): Promise<ContainerSummary> {
   const { record } = container;
   const running = container.process !== undefined;
   const docker = dockerOf(record);
   return {
     Id: record.id,
-    Names: [`/${record.name}`],
+    Names: [`/${record.name}`, ...links].sort(),
     Image: imageName(engine, container),
     ImageID: record.imageId,
     Command: commandText(record.path, record.arguments),

@@ -20,6 +20,7 @@ import {
   containerPaths,
 } from "@fathom/containers";
 import type { EngineContext } from "../../context.ts";
+import { shownLinks } from "../../networks/links.ts";
 import { parseNetworkMode } from "../../networks/network-mode.ts";
 
 export async function inspectContainer(
@@ -67,7 +68,7 @@ export async function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: container.execs.size === 0 ? null : [...container.execs],
-    HostConfig: dockerOf(record).hostConfig,
+    HostConfig: { ...dockerOf(record).hostConfig, Links: shownLinks(engine, record) },
     ...(layer === undefined
       ? {}
       : {

@@ -40,6 +40,10 @@ function list<T>(value: unknown, what: string, read: (entry: unknown, what: stri
   return Array.isArray(value) ? value.map((entry: unknown) => read(entry, what)) : unreadable(what);
 }
 
+function texts(value: unknown, what: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(fields(value, what)).map(([name, entry]) => [name, text(entry, what)]));
+}
+
 export function readCall(line: string): Call {
   const call = fields(JSON.parse(line), "a call");
   const name = text(call["call"], "its name");
@@ -73,6 +77,7 @@ function readEndpoint(value: unknown): NamedEndpoint {
     networkId: text(endpoint["networkId"], "networkId"),
     networkName: text(endpoint["networkName"], "networkName"),
     names: list(endpoint["names"], "names", text),
+    ...(endpoint["links"] === undefined ? {} : { links: texts(endpoint["links"], "links") }),
     addresses: list(endpoint["addresses"], "addresses", text),
     leadsOutside: yes(endpoint["leadsOutside"], "leadsOutside"),
   };
