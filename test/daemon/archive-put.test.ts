@@ -105,22 +105,38 @@ test("an archive that is cut off or is none is an error, and what came before st
   expect(put("box", "/", cut).status).toBe(400);
 });
 
-test("while a client sends an archive, a stopped container waits with its start, and a forced removal ends the archive", async () => {
-  daemon.docker("create", "--name", "box", daemon.image, "sleep", "1000");
+/** Has sent a part of an archive, and sends no more. */
+async function slowClient(): Promise<{ readonly answer: () => string; readonly close: () => void }> {
   const client = connect(daemon.socket);
   let answer = "";
   client.on("data", (data: Buffer) => (answer += data.toString("latin1")));
   const head = "PUT /containers/box/archive?path=/ HTTP/1.1\r\nHost: d\r\nContent-Length: 1000000\r\n\r\n";
   client.write(head + "\0".repeat(100));
   await until("the writer runs", () => writers() === 1);
+  return { answer: () => answer, close: () => client.destroy() };
+}
+
+test("while a client sends an archive, a stopped container waits with its start, and a forced removal ends the archive", async () => {
+  daemon.docker("create", "--name", "box", daemon.image, "sleep", "1000");
+  const client = await slowClient();
   const starting = daemon.api("POST", "/containers/box/start");
   expect(daemon.docker("inspect", "-f", "{{.State.Status}}", "box").trim()).toBe("created");
   daemon.docker("rm", "-f", "box");
-  await until("the client has its answer", () => answer !== "");
-  expect(answer).toContain("the container is being removed");
-  client.destroy();
+  await until("the client has its answer", () => client.answer() !== "");
+  expect(client.answer()).toContain("the container is being removed");
+  client.close();
   await starting;
   await until("the writer has ended", () => writers() === 0);
+});
+
+test("a forced removal ends the archive of a container that runs, and its files are not kept for it", async () => {
+  daemon.docker("run", "-d", "--name", "box", daemon.image, "sleep", "1000");
+  const client = await slowClient();
+  daemon.docker("rm", "-f", "box");
+  await until("the client has its answer", () => client.answer() !== "");
+  expect(client.answer()).toContain("the container is being removed");
+  await until("the writer has ended", () => writers() === 0);
+  client.close();
 });
 
 /** Processes that write archives for this daemon. */

@@ -59,7 +59,7 @@ export class Container {
   /** Readers of the container's files, and what to do after the last of them (layer-hold.ts). */
   layerReaders = 0;
   whenUnread: (() => void) | undefined;
-  /** Archives that are unpacked into it while it does not run (files/put-archive.ts); a forced removal ends them. */
+  /** Archives that are unpacked into it (files/put-archive.ts); a forced removal ends them. */
   readonly writers = new Set<AbortController>();
   health: HealthMonitor | undefined;
   /** Restarts by users that are running. --rm waits for the last of them. */

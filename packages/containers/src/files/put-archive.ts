@@ -46,11 +46,12 @@ export async function putArchive(
   const put = (patienceMs: number | undefined, ended: AbortSignal): Promise<void> =>
     write({ engine, container, nameOrId, absolute, request, patienceMs }, ended);
   const ended = AbortSignal.any([signal, engine.shuttingDown]);
-  if (container.process !== undefined) return put(undefined, ended);
   const removal = new AbortController();
+  const over = AbortSignal.any([ended, removal.signal]);
   container.writers.add(removal);
   try {
-    await locked(engine, container, () => put(silenceMs, AbortSignal.any([ended, removal.signal])));
+    if (container.process !== undefined) await put(undefined, over);
+    else await locked(engine, container, () => put(silenceMs, over));
   } finally {
     container.writers.delete(removal);
   }
@@ -91,8 +92,7 @@ async function write(put: Put, signal: AbortSignal): Promise<void> {
         await writing.send();
       }
       await decompressor.finish();
-      tree.finish();
-      await writing.finish();
+      await tree.finish();
     } finally {
       decompressor.abort();
     }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { appendFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory, type TemporaryDirectory } from "@fathom/base/testing";
 import type { EventMessage } from "@fathom/spec";
@@ -111,6 +111,42 @@ test("events that cannot be stored are stored later, and the log says it once", 
   rmSync(blocked);
   file.append(event("c"));
   expect(await ids(file)).toEqual(["a", "b", "c"]);
+  file.close();
+});
+
+test("on a full disk no descriptors are left, and the events are stored when there is room", async () => {
+  const folder = join(directory.path, "events");
+  mkdirSync(folder);
+  expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=16k", "events", folder]).exitCode).toBe(0);
+  try {
+    // One page each, and nothing is left of the disk.
+    writeFileSync(join(folder, "current.jsonl"), "x".repeat(4096));
+    const filler = join(folder, "filler");
+    expect(() => writeFileSync(filler, "x".repeat(64 << 10))).toThrow("ENOSPC");
+    const file = open();
+    const before = readdirSync("/proc/self/fd").length;
+    for (let index = 0; index < 20; index++) {
+      file.append(event(String(index)));
+      file.flush();
+    }
+    expect(readdirSync("/proc/self/fd").length).toBe(before);
+    expect(failures).toHaveLength(1);
+    rmSync(filler);
+    expect(await ids(file)).toEqual(Array.from({ length: 20 }, (_, index) => String(index)));
+    file.close();
+  } finally {
+    Bun.spawnSync(["umount", "-l", folder]);
+  }
+});
+
+test("a file that somebody has removed is made anew", async () => {
+  const file = open({ fileEvents: 1 });
+  file.append(event("a"));
+  file.flush();
+  rmSync(join(directory.path, "events"), { recursive: true });
+  file.append(event("b"));
+  expect(await ids(file)).toEqual(["b"]);
+  expect(failures).toEqual([]);
   file.close();
 });
 

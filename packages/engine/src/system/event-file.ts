@@ -89,15 +89,25 @@ export class EventFile {
   #open(): number {
     mkdirSync(this.#options.directory, { recursive: true, mode: 0o700 });
     const fd = openSync(this.#path("current"), "a", 0o600);
-    this.#bytes = fstatSync(fd).size;
-    // A daemon that was killed may have left a part of a line.
-    if (this.#bytes > 0) this.#bytes += writeSync(fd, "\n");
-    return fd;
+    try {
+      this.#bytes = fstatSync(fd).size;
+      // A daemon that was killed may have left a part of a line.
+      if (this.#bytes > 0) this.#bytes += writeSync(fd, "\n");
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
   }
 
   #rotate(): void {
     this.#closeFile();
-    renameSync(this.#path("current"), this.#path("previous"));
+    try {
+      renameSync(this.#path("current"), this.#path("previous"));
+    } catch (error) {
+      // Somebody has removed the file: a new one begins.
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
     this.#events = 0;
     this.#bytes = 0;
   }

@@ -17,8 +17,8 @@ function recorder(): { readonly log: string[]; readonly writing: TreeWriting; re
     data: (bytes, offset) => void log.push(`data ${Buffer.from(bytes).toString()} at ${offset}`),
     end: (xattrs) => void log.push(["end", ...xattrs.map((xattr) => xattr.name)].join(" ")),
     times: (entry) => void log.push(`times ${name(entry)}`),
-    send: async () => undefined,
-    finish: async () => undefined,
+    send: async () => void log.push("send"),
+    finish: async () => void log.push("finish"),
     [Symbol.dispose]() {},
   };
   return { log, writing, entries };
@@ -49,7 +49,7 @@ function archive(inputs: readonly (readonly [Partial<TarEntryInput> & { readonly
   return Buffer.concat(chunks);
 }
 
-test("entries, with attributes as the archive says; times of directories come last", () => {
+test("entries, with attributes as the archive says; times of directories come last", async () => {
   const { log, writing, entries } = recorder();
   const tree = new TarTreeWriter(writing, undefined);
   tree.write(
@@ -61,7 +61,7 @@ test("entries, with attributes as the archive says; times of directories come la
       [{ path: "h", kind: "hardlink", linkPath: byteString("/d/f") }],
     ]),
   );
-  tree.finish();
+  await tree.finish();
   expect(log).toEqual([
     "begin d",
     "end",
@@ -73,6 +73,7 @@ test("entries, with attributes as the archive says; times of directories come la
     "begin h",
     "end",
     "times d",
+    "finish",
   ]);
   expect(entries.map(({ mode, uid, gid, hardLink, target }) => [mode, uid, gid, hardLink, String(target)])).toEqual([
     [S_IFDIR | 0o750, 5, 6, false, ""],
@@ -82,15 +83,28 @@ test("entries, with attributes as the archive says; times of directories come la
   ]);
 });
 
-test("one owner for all, and only xattrs that belong to the file", () => {
+test("the times of many directories are sent in parts, so that other work has its turns", async () => {
+  const { log, writing } = recorder();
+  const tree = new TarTreeWriter(writing, undefined);
+  tree.write(
+    archive(Array.from({ length: 5000 }, (_none, index) => [{ path: `d${index}`, kind: "directory" }] as const)),
+  );
+  await tree.finish();
+  const parts = log.slice(log.indexOf("times d0")).join(" ").split("send");
+  expect(parts).toHaveLength(5);
+  expect(log.filter((what) => what.startsWith("times"))).toHaveLength(5000);
+  expect(log.at(-1)).toBe("finish");
+});
+
+test("one owner for all, and only xattrs that belong to the file", async () => {
   const { log, writing, entries } = recorder();
   const tree = new TarTreeWriter(writing, { uid: 1000, gid: 1001 });
   const value = Buffer.from("x");
   const names = ["user.a", "trusted.overlay.opaque", "security.selinux", "security.capability"];
   tree.write(archive([[{ path: "f", xattrs: names.map((name) => ({ name, value })) }]]));
-  tree.finish();
+  await tree.finish();
   expect(entries.map(({ uid, gid }) => [uid, gid])).toEqual([[1000, 1001]]);
-  expect(log.at(-1)).toBe("end security.capability user.a");
+  expect(log.at(-2)).toBe("end security.capability user.a");
 });
 
 for (const path of ["../up", "a/../../up", "/../up"])
@@ -101,11 +115,11 @@ for (const path of ["../up", "a/../../up", "/../up"])
     expect(log).toEqual([]);
   });
 
-test("a hard link to a file outside is an error, and an archive that is cut off too", () => {
+test("a hard link to a file outside is an error, and an archive that is cut off too", async () => {
   const { writing } = recorder();
   const outside = archive([[{ path: "h", kind: "hardlink", linkPath: byteString("../etc/shadow") }]]);
   expect(() => new TarTreeWriter(writing, undefined).write(outside)).toThrow('invalid entry name "h"');
   const cut = new TarTreeWriter(writing, undefined);
   cut.write(archive([[{ path: "f" }, "hello"]]).subarray(0, 514));
-  expect(() => cut.finish()).toThrow("unexpected EOF");
+  await expect(cut.finish()).rejects.toThrow("unexpected EOF");
 });

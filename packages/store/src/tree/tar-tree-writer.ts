@@ -19,6 +19,9 @@ const types: Readonly<Record<Exclude<TarKind, "socket">, number>> = {
   "block-device": S_IFBLK,
 };
 
+/** So many times of directories are queued before they are sent: an archive may have millions. */
+const timesPerTurn = 1024;
+
 export class TarTreeWriter {
   readonly #writing: TreeWriting;
   readonly #owner: Owner | undefined;
@@ -45,10 +48,15 @@ export class TarTreeWriter {
     this.#reader.push(chunk);
   }
 
-  /** @throws invalid-argument when the archive is cut off */
-  finish(): void {
+  /** Sends everything that is left. @throws invalid-argument when the archive is cut off */
+  async finish(): Promise<void> {
     this.#reader.finish();
-    for (const entry of this.#directories.values()) this.#writing.times(entry);
+    let queued = 0;
+    for (const entry of this.#directories.values()) {
+      this.#writing.times(entry);
+      if (++queued % timesPerTurn === 0) await this.#writing.send();
+    }
+    await this.#writing.finish();
   }
 
   #entry(entry: TarEntry): void {

@@ -288,6 +288,22 @@ test("a stop does not wait for a receiver that hangs, and loses nothing", async 
   expect(receiver.texts.slice(-3)).toEqual(texts(1, 3));
 });
 
+test("a stop does not wait for a receiver that cannot be reached, and closes the connection that is made later", async () => {
+  const opening = deferred<ReceiverConnection>();
+  const asked = deferred<void>();
+  const closed = deferred<void>();
+  const open = (): Promise<ReceiverConnection> => {
+    asked.resolve();
+    return opening.promise;
+  };
+  const container = running(new FakeReceiver(), reliable, { open });
+  container.write(lines(1, 3));
+  await asked.promise;
+  await container.shipper.stop();
+  opening.resolve({ send: async () => undefined, close: async () => closed.resolve() });
+  await closed.promise;
+});
+
 test("a daemon that is killed while a receiver hangs sends only the rest again", async () => {
   const receiver = new FakeReceiver();
   const container = running(receiver, { ...reliable, buffer: { bytes: 1000, lossy: false } });

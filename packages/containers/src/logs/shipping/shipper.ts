@@ -172,8 +172,9 @@ export class Shipper {
     for (let tries = 1; ; tries++) {
       try {
         if (this.#connection?.isOld?.() === true) await this.#disconnect();
-        this.#connection ??= await this.#parts.open();
-        const sending = this.#connection.send(batch.map(({ record }) => record));
+        const connection = (this.#connection ??= await this.#connect());
+        if (connection === undefined) return false;
+        const sending = connection.send(batch.map(({ record }) => record));
         if (await settlesWithin(sending, undefined, { signal })) {
           await sending;
           if (tries > 2) logger.info("a container's log is sent again", { id, receiver: destination.receiver.kind });
@@ -204,6 +205,14 @@ export class Shipper {
       }
       waitMs = Math.min(waitMs * 2, longestWaitMs);
     }
+  }
+
+  /** undefined when the shipper was stopped first; a connection that is made later is closed. */
+  async #connect(): Promise<ReceiverConnection | undefined> {
+    const opening = this.#parts.open();
+    if (await settlesWithin(opening, undefined, this.#stop)) return opening;
+    void opening.then((late) => late.close()).catch(() => undefined);
+    return undefined;
   }
 
   async #disconnect(): Promise<void> {
