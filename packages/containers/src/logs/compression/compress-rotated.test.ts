@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { temporaryDirectory, type TemporaryDirectory } from "@fathom/base/testing";
 import { streamLog, type LogSelection } from "../log-stream.ts";
@@ -124,3 +124,25 @@ test("an original that is removed as the oldest file leaves no packed copy", asy
   expect(existsSync(`${log}.packing`)).toBe(false);
   expect(await read()).toEqual([1]);
 });
+
+test("the packed file is on the disk before the original goes", () => {
+  writeFileSync(`${log}.1`, lines(1, 10));
+  writeFileSync(log, "");
+  const script = join(directory.path, "pack.ts");
+  writeFileSync(
+    script,
+    `import { compressRotated } from ${JSON.stringify(join(import.meta.dir, "compress-rotated.ts"))};
+    await compressRotated(${JSON.stringify(log)}, () => true, new AbortController().signal);`,
+  );
+  const trace = join(directory.path, "trace");
+  const calls = "trace=fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat";
+  expect(Bun.spawnSync(["strace", "-f", "-o", trace, "-e", calls, process.execPath, script]).exitCode).toBe(0);
+  const order = readFileSync(trace, "utf8")
+    .split("\n")
+    .flatMap((call) => {
+      if (/f(data)?sync\(.* = 0/.test(call)) return "sync";
+      if (/ rename.*\.packing".*\.1\.gz"/.test(call)) return "place";
+      return / rename.*\.log\.1", .*\.packed"/.test(call) ? "remove" : [];
+    });
+  expect(order).toEqual(["sync", "place", "remove"]);
+}, 60_000);

@@ -3,6 +3,7 @@
  * inode: the packed file first gets its place beside the original, and then the original goes.
  */
 import { createReadStream, createWriteStream, linkSync, renameSync, rmSync, statSync, unlinkSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { isErrno } from "@fathom/base";
@@ -37,11 +38,18 @@ async function compressOne(log: string, file: NamedLog, signal: AbortSignal): Pr
       createWriteStream(part, { flags: "w", mode: 0o640 }),
       { signal },
     );
+    await flush(part);
     rememberOriginal(statSync(part).ino, file.inode);
     placeBeside(log, file.inode, part);
   } finally {
     rmSync(part, { force: true });
   }
+}
+
+/** A power cut after the original's removal must not find an empty packed file. */
+async function flush(path: string): Promise<void> {
+  await using file = await open(path, "r");
+  await file.sync();
 }
 
 /** Gives the packed file the original's number, and removes the original. */
