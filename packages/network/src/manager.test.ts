@@ -144,7 +144,8 @@ describe("start", () => {
     const kernel = new FakeKernel();
     kernel.links.set("fathom0", { index: 50, kind: "veth", master: 0 });
     await expect(running({}, kernel)).rejects.toThrow("interface fathom0 exists and is no bridge");
-    await expect(running({ bridgeName: "sixteen-letters-" })).rejects.toThrow("invalid bridge name");
+    for (const bridgeName of ["sixteen-letters-", "br%d", ".."])
+      await expect(running({ bridgeName })).rejects.toThrow("invalid bridge name");
     await expect(running({ bridgeAddress: "172.17.0.0/16" })).rejects.toThrow("invalid bridge address 172.17.0.0/16");
   });
 

@@ -1,5 +1,5 @@
 /** docker network rm and prune. */
-import { EngineError, isEngineError, parseRfc3339Nano, shortId } from "@fathom/base";
+import { EngineError, isEngineError, parseRfc3339Nano, shortId, Turns } from "@fathom/base";
 import type { NetworkInfo } from "@fathom/network";
 import type { Filters, NetworkPruneReport } from "@fathom/spec";
 import type { EngineContext } from "../context.ts";
@@ -43,7 +43,10 @@ export async function pruneNetworks(engine: EngineContext, filters: Filters): Pr
     (without.length === 0 || !matchesLabels(network.labels, without)) &&
     (until === undefined || (parseRfc3339Nano(network.createdAt) ?? 0n) <= until);
   const removed: string[] = [];
-  for (const network of engine.networks.list().filter(matches))
+  const turns = new Turns();
+  for (const network of engine.networks.list().filter(matches)) {
+    // The kernel needs some 30 ms for a bridge.
+    await turns.end();
     try {
       await engine.networks.remove(network.id);
       publishNetwork(engine, "destroy", network);
@@ -51,6 +54,7 @@ export async function pruneNetworks(engine: EngineContext, filters: Filters): Pr
     } catch (error) {
       engine.logger.warn("a network could not be pruned", { error, network: network.name });
     }
+  }
   engine.events.publish("network", "prune", "", { reclaimed: "0" });
   return { NetworksDeleted: removed.length === 0 ? null : removed };
 }

@@ -17,6 +17,7 @@ import {
   maxInterfaceNameLength,
 } from "../netlink/route.ts";
 import { writeProc, type ProcSys } from "../host/proc.ts";
+import { isInterfaceName } from "./interface-name.ts";
 
 export interface BridgeSettings {
   readonly name: string;
@@ -27,10 +28,10 @@ export interface BridgeSettings {
 
 /** @throws invalid-argument */
 export function checkBridgeName(name: string): void {
-  if (name.length === 0 || name.length > maxInterfaceNameLength || /[\s/:]/.test(name))
+  if (!isInterfaceName(name))
     throw new EngineError(
       "invalid-argument",
-      `invalid bridge name ${JSON.stringify(name)}: 1 to ${maxInterfaceNameLength} characters without space, slash and colon`,
+      `invalid bridge name ${JSON.stringify(name)}: 1 to ${maxInterfaceNameLength} characters without space, slash, colon and percent sign; lo, all and default are the kernel's own`,
     );
 }
 

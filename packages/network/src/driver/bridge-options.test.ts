@@ -44,6 +44,6 @@ test.each(["-1", "65536"])("the MTU %p does not exist", (value) => {
 
 test("options that the driver cannot follow are rejected", () => {
   expect(() => readBridgeOptions(id, { "com.docker.network.host_ipv4": "192.0.2.1" })).toThrow("is not supported yet");
-  for (const prefix of ["", "a/b", "much-too-long-prefix"])
+  for (const prefix of ["", "a/b", "eth%d", "much-too-long-prefix"])
     expect(() => read("interfacePrefix", prefix)).toThrow("invalid prefix of interface names");
 });

@@ -3,6 +3,7 @@ import { EngineError } from "@fathom/base";
 import { parseBool } from "@fathom/spec";
 import type { Family } from "../contract.ts";
 import { familyOf } from "../ipam/ip.ts";
+import { isInterfacePrefix } from "./interface-name.ts";
 
 /** Docker's option names. */
 export const bridgeOptions = {
@@ -103,11 +104,8 @@ function gatewayMode(options: Readonly<Record<string, string>>, name: string): G
   }
 }
 
-/** Room for a number stays. */
-const longestInterfacePrefix = 12;
-
 function prefixOfInterfaces(value = "eth"): string {
-  if (value === "" || value.length > longestInterfacePrefix || /[\s/:]/.test(value))
+  if (!isInterfacePrefix(value))
     throw new EngineError("invalid-argument", `invalid prefix of interface names: ${JSON.stringify(value)}`);
   return value;
 }

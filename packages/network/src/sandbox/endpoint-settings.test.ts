@@ -36,3 +36,12 @@ test("an address of one's own: in any subnet of a network that a user made", () 
   );
   expect(() => checkEndpointSettings(network, { ipv4Address: "x" })).toThrow("invalid IPv4 address: x");
 });
+
+test.each(["..", "all", "lo", "eth%d", "ä".repeat(8)])(
+  "the kernel would not give the name %p to an interface",
+  (name) => {
+    expect(() => checkEndpointSettings(network, { interfaceName: name })).toThrow(
+      `invalid interface name: ${JSON.stringify(name)}`,
+    );
+  },
+);

@@ -1,6 +1,7 @@
 /** Docker's rules for a user's settings of an endpoint. Pure functions. */
 import { EngineError } from "@fathom/base";
 import type { EndpointSettings, Family, NetworkInfo } from "../contract.ts";
+import { isInterfaceName } from "../driver/interface-name.ts";
 import { parseMac } from "../ipam/ip.ts";
 import { parseAddress, parsePrefix, prefixContains } from "../ipam/prefix.ts";
 import { families } from "./gateway.ts";
@@ -65,7 +66,7 @@ export function endpointProblems(
       );
     else if (sysctl.split("=", 1)[0]!.includes("/")) problems.push(`unrecognised network interface sysctl '${sysctl}'`);
   }
-  if (interfaceName !== undefined && !/^[^\s/:]{1,15}$/.test(interfaceName))
+  if (interfaceName !== undefined && !isInterfaceName(interfaceName))
     problems.push(`invalid interface name: ${JSON.stringify(interfaceName)}`);
   if (problems.length === 0) return undefined;
   return problems.length === 1 ? problems[0] : problems.map((problem) => `* ${problem}`).join("\n");
