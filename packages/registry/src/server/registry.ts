@@ -32,14 +32,14 @@ export interface RegistryOptions {
 /** The client's address, for the audit log. */
 export type Registry = (exchange: Exchange, remote: string | undefined) => Promise<void>;
 
-const actionOf: Readonly<Record<string, Action>> = {
-  GET: "pull",
-  HEAD: "pull",
-  POST: "push",
-  PATCH: "push",
-  PUT: "push",
-  DELETE: "delete",
-};
+const actionOf: ReadonlyMap<string, Action> = new Map([
+  ["GET", "pull"],
+  ["HEAD", "pull"],
+  ["POST", "push"],
+  ["PATCH", "push"],
+  ["PUT", "push"],
+  ["DELETE", "delete"],
+]);
 
 export function createRegistry(options: RegistryOptions): Registry {
   return async (exchange, remote) => {
@@ -64,7 +64,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     const { status } = response;
     const kind = target.kind;
     metrics.add("fathom_registry_requests_total", {
-      method: actionOf[head.method] === undefined ? "other" : head.method,
+      method: actionOf.has(head.method) ? head.method : "other",
       kind,
       status,
     });
@@ -129,7 +129,7 @@ async function handle(request: Request): Promise<Done | undefined> {
   if (target.kind === "unknown") throw new Refusal("UNSUPPORTED", "page not found", { status: 404 });
   if (target.kind === "bad-name")
     throw new Refusal("NAME_INVALID", `invalid repository name ${JSON.stringify(target.name.slice(0, 300))}`);
-  const action = actionOf[head.method];
+  const action = actionOf.get(head.method);
   if (action === undefined) throw unsupported();
   if (!("repository" in target)) {
     if (
