@@ -100,7 +100,8 @@ export function joinSockets(
     peer.on("end", noMoreInput);
     peer.on("close", finished);
     if (upgraded.first.length > 0) give(upgraded.first);
-    if (upgraded.ended) noMoreInput();
+    // The peer can end its side while the caller prepares the target: that end is not reported again.
+    if (upgraded.ended || peer.readableEnded) noMoreInput();
     peer.resume();
   });
 }
