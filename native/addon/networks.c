@@ -1,7 +1,9 @@
 /* Network namespaces and netlink sockets. */
 #include "addon.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <pthread.h>
 #include <sched.h>
@@ -116,6 +118,43 @@ static napi_value method_openNetlink(napi_env env, napi_callback_info info) {
   return give(env, fd);
 }
 
+/*
+ * openNetlinkMonitor(protocol, groups, firstType, secondType): a socket that does not block, and receives the messages of these two types alone
+ * from the multicast groups (a mask). The kernel filters them, so no other message wakes the reader.
+ */
+static napi_value method_openNetlinkMonitor(napi_env env, napi_callback_info info) {
+  ARGUMENTS(4);
+  int protocol;
+  uint32_t groups, first, second;
+  CHECK(get_int(env, argv[0], &protocol));
+  CHECK(get_flags(env, argv[1], &groups));
+  CHECK(get_flags(env, argv[2], &first));
+  CHECK(get_flags(env, argv[3], &second));
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+  if (fd < 0) return give(env, -errno);
+  /* The filter loads in network order, and the header is in the machine's order. */
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons((uint16_t)first), 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons((uint16_t)second), 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  struct sock_fprog filter = {.len = sizeof code / sizeof *code, .filter = code};
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+  int bytes = RECEIVE_BUFFER_BYTES, on = 1;
+  /* A full queue must not end the reader. */
+  if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof on) < 0 ||
+      setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0 ||
+      bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+    int error = errno;
+    close(fd);
+    return give(env, -error);
+  }
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
+  return give(env, fd);
+}
+
 /* netlinkSend(socket, data): sends to the kernel. */
 static napi_value method_netlinkSend(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
@@ -159,6 +198,7 @@ const struct method network_methods[] = {
     {"enterNetworkNamespace", method_enterNetworkNamespace},
     {"leaveNetworkNamespace", method_leaveNetworkNamespace},
     {"openNetlink", method_openNetlink},
+    {"openNetlinkMonitor", method_openNetlinkMonitor},
     {"netlinkSend", method_netlinkSend},
     {"netlinkReceive", method_netlinkReceive},
     {NULL, NULL},

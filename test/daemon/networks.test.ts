@@ -1,6 +1,6 @@
 /** Networks of a real daemon: our own CLI, and operations on one network or container at the same time. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { TestDaemon } from "./harness.ts";
+import { TestDaemon, until } from "./harness.ts";
 
 let daemon: TestDaemon;
 
@@ -91,3 +91,13 @@ test("connecting, disconnecting, stopping, starting and removing at once: what t
   expect(interfaces()).toEqual(before);
   expect(daemon.run("nft", "list", "tables").out).not.toContain("ip6");
 }, 60_000);
+
+test("rules that another program flushes are back, and nobody asks the daemon for anything", async () => {
+  daemon.docker("run", "-d", "--name", "served", "-p", "8123:80", daemon.image, "sleep", "1000");
+  const rules = (): string => daemon.run("nft", "list", "ruleset").out.replace(/packets \d+ bytes \d+/g, "");
+  const before = rules();
+  expect(before).toContain("8123");
+  daemon.run("nft", "flush", "ruleset");
+  await until("the rules are back", () => rules() === before);
+  daemon.docker("rm", "-f", "served");
+});

@@ -13,7 +13,13 @@ import {
 } from "@fathom/engine";
 import { openBuilder } from "@fathom/builder";
 import { createImages, type Images } from "@fathom/images";
-import { createForwarders, createHelperNames, createNetworkManager, networkConfig } from "@fathom/network";
+import {
+  createForwarders,
+  createHelperNames,
+  createHostMonitor,
+  createNetworkManager,
+  networkConfig,
+} from "@fathom/network";
 import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
 import { createHostFiles, type Sys, forwarderExecutable, helperExecutable } from "@fathom/sys";
@@ -72,6 +78,7 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
         logger,
       }),
       names,
+      monitor: createHostMonitor(sys, logger),
       logger,
     }),
   );

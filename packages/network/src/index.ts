@@ -15,6 +15,7 @@ export {
   systemdResolvConfPath,
 } from "./files/resolv-conf.ts";
 export { tryNetworks, type NetworkTry } from "./host/host-check.ts";
+export { createHostMonitor, type HostMonitor } from "./host/host-monitor.ts";
 export type { NetworkSys } from "./host/host-network.ts";
 export { defaultAddressPools } from "./ipam/pool.ts";
 export {

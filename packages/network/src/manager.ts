@@ -16,6 +16,8 @@ import type {
 import type { NetworkDriver } from "./driver/driver.ts";
 import type { FirewallContents } from "./firewall/host-firewall.ts";
 import { HostNetwork, type NetworkSys } from "./host/host-network.ts";
+import type { HostMonitor } from "./host/host-monitor.ts";
+import { HostRepair } from "./host/host-repair.ts";
 import type { NetworkAddresses } from "./ipam/ipam.ts";
 import { LiveNetworks } from "./live-networks.ts";
 import type { NameService } from "./names/contract.ts";
@@ -35,6 +37,8 @@ export interface NetworkDependencies {
   readonly forwarders?: Forwarders;
   /** Absent: containers do not find each other by name. */
   readonly names?: NameService;
+  /** Absent: what other programs remove is put back with the next connection, not at once. */
+  readonly monitor?: HostMonitor;
   /** Kinds of networks beside bridge, host and null. */
   readonly drivers?: readonly NetworkDriver[];
   readonly clock?: Clock;
@@ -70,6 +74,7 @@ class Manager implements NetworkManager {
   readonly #clock: Clock;
   readonly #table = new EndpointTable();
   #running: Running | undefined;
+  #repair: HostRepair | undefined;
 
   constructor(dependencies: NetworkDependencies) {
     this.#dependencies = dependencies;
@@ -102,7 +107,32 @@ class Manager implements NetworkManager {
     warnings.push(...((await names?.restore()) ?? []));
     const interfacesRemoved = this.#clean();
     await host.publisher.endForwardersBut((endpointId) => this.#table.get(endpointId) !== undefined);
+    warnings.push(...this.#watchHost());
     return { warnings, interfacesRemoved };
+  }
+
+  /** From now on, what other programs remove is put back. @returns a warning when that is impossible */
+  #watchHost(): string[] {
+    const { monitor } = this.#dependencies;
+    if (monitor === undefined) return [];
+    const { host, networks } = this.#mustRun();
+    try {
+      this.#repair = new HostRepair({
+        monitor,
+        networks: () =>
+          networks.all().map(({ info, driven }) => ({
+            hostLink: driven.hostLink,
+            restore: () => driven.restore?.(() => this.#interfacesOf(info.id)),
+          })),
+        repairRules: () => host.firewall.repair(),
+        containerOf: (name) =>
+          this.#table.all().find(({ endpoint }) => endpoint.hostInterface === name)?.endpoint.containerId,
+        logger: this.#logger,
+      });
+      return [];
+    } catch (error) {
+      return [`what other programs remove is put back with the next connection only: ${messageOf(error)}`];
+    }
   }
 
   #rules(): FirewallContents {
@@ -197,6 +227,8 @@ class Manager implements NetworkManager {
   async stop(keepRunning: boolean): Promise<void> {
     if (this.#running === undefined) return;
     const { host, networks } = this.#running;
+    this.#repair?.[Symbol.dispose]();
+    this.#repair = undefined;
     host.publisher.letForwardersGo();
     const removed = !keepRunning && this.#table.size === 0;
     if (removed) host.firewall.uninstall();

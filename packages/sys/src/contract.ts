@@ -203,6 +203,11 @@ export interface Sys {
    */
   openNetlink(protocol: number, namespaceFd?: number): number;
   /**
+   * A netlink socket that does not block, and receives only messages of these two types from the multicast groups (a mask). For a reader that
+   * waits (`Bun.file(fd).stream()`): no other message wakes it.
+   */
+  openNetlinkMonitor(protocol: number, groups: number, types: readonly [number, number]): number;
+  /**
    * Sends one buffer of one or more netlink messages, and receives until every message with NLM_F_ACK or NLM_F_DUMP is answered. Returns all
    * answers in order, whole messages with headers. Error answers are among them: the caller reads them.
    * `expectedAnswers` is the number of final answers to wait for: each NLMSG_ERROR (also acks) and each NLMSG_DONE counts as one. When the

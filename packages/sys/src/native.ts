@@ -81,6 +81,7 @@ export interface NativeAddon {
   enterNetworkNamespace(fd: number): number;
   leaveNetworkNamespace(home: number): number;
   openNetlink(protocol: number, namespaceFd: number): number;
+  openNetlinkMonitor(protocol: number, groups: number, firstType: number, secondType: number): number;
   netlinkSend(socket: number, data: Uint8Array): number;
   netlinkReceive(socket: number, buffer: Uint8Array, wait: number): number;
   reservePort(protocol: number, address: string, port: number): number;

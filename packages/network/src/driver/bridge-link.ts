@@ -24,6 +24,8 @@ export interface BridgeSettings {
   /** Its own address in each subnet: the gateway of the containers. */
   readonly addresses: readonly { readonly gateway: Address; readonly prefixLength: number }[];
   readonly mtu: number;
+  /** Of a bridge that is made: random when absent. */
+  readonly mac?: Uint8Array | undefined;
 }
 
 /** @throws invalid-argument */
@@ -62,10 +64,9 @@ export function listPorts(route: NetlinkConnection, bridgeIndex: number): Link[]
 
 /**
  * Makes the bridge, or uses the existing one, and gives it its addresses. A new bridge is removed again when a step fails.
- * @returns its index.
  * @throws invalid-argument for a bad name, conflict when an interface of another kind has the name.
  */
-export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: BridgeSettings): number {
+export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: BridgeSettings): Link {
   const { name } = settings;
   checkBridgeName(name);
   const before = findLink(route, name);
@@ -73,17 +74,14 @@ export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: B
     throw new EngineError("conflict", `interface ${name} exists and is no bridge: choose another name for the bridge`);
   if (before !== undefined) {
     configureBridge(route, sys, settings, before.index);
-    return before.index;
+    return before;
   }
-  const mac = crypto.getRandomValues(new Uint8Array(6));
-  // Locally administered, unicast.
-  mac[0] = (mac[0]! & 0xfc) | 0x02;
-  route.send([createBridge({ name, mac, mtu: settings.mtu })]);
+  route.send([createBridge({ name, mac: settings.mac ?? randomMac(), mtu: settings.mtu })]);
   try {
     const made = findLink(route, name);
     if (made === undefined) throw new EngineError("internal", `bridge ${name} disappeared while it was set up`);
     configureBridge(route, sys, settings, made.index);
-    return made.index;
+    return made;
   } catch (error) {
     try {
       route.send([deleteLink(name)], ["ENODEV"]);
@@ -92,6 +90,24 @@ export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: B
     }
     throw error;
   }
+}
+
+function randomMac(): Uint8Array {
+  const mac = crypto.getRandomValues(new Uint8Array(6));
+  // Locally administered, unicast.
+  mac[0] = (mac[0]! & 0xfc) | 0x02;
+  return mac;
+}
+
+/** Whether the bridge has all its addresses. */
+export function hasAddresses(route: NetlinkConnection, settings: BridgeSettings, index: number): boolean {
+  const present = decodeAddresses(route.send([dumpAddresses()])).filter(({ linkIndex }) => linkIndex === index);
+  return settings.addresses.every(({ gateway, prefixLength }) =>
+    present.some(
+      ({ address, prefixLength: bits }) =>
+        address.family === gateway.family && address.value === gateway.value && bits === prefixLength,
+    ),
+  );
 }
 
 /** Its addresses, and its settings in the host's networks. */

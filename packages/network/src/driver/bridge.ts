@@ -5,7 +5,7 @@ import type { FamilyRules, FirewallNetwork } from "../firewall/rule-elements.ts"
 import { filtersBridgedPackets } from "../host/host-settings.ts";
 import type { ProcSys } from "../host/proc.ts";
 import { parseAddress, parsePrefix } from "../ipam/prefix.ts";
-import { macOf } from "../ipam/ip.ts";
+import { macOf, parseMac } from "../ipam/ip.ts";
 import type { NetlinkConnection } from "../netlink/connection.ts";
 import { deleteLink } from "../netlink/route.ts";
 import {
@@ -13,6 +13,7 @@ import {
   defaultRouteMtu,
   ensureBridge,
   findLink,
+  hasAddresses,
   listLinks,
   listRoutes,
   type BridgeSettings,
@@ -86,7 +87,7 @@ class BridgeNetwork implements DriverNetwork {
   readonly interfacePrefix: string;
   readonly #host: BridgeHost;
   readonly #id: string;
-  readonly #bridge: BridgeSettings;
+  #bridge: BridgeSettings;
   #link: LinkSettings;
   #leaving: LeavingLinks;
   /** Host ends of pairs that wait for their container. */
@@ -112,7 +113,9 @@ class BridgeNetwork implements DriverNetwork {
     // and the rule set separates containers. Without it, the bridge separates them.
     const filtered = filtersBridgedPackets(host.sys);
     // The last step that can fail.
-    const bridgeIndex = ensureBridge(host.route, host.sys, this.#bridge);
+    const { index: bridgeIndex, mac } = ensureBridge(host.route, host.sys, this.#bridge);
+    // A bridge that is made again has it too, because the containers keep it in their neighbour tables.
+    this.#bridge = { ...this.#bridge, mac: parseMac(mac) };
     this.#link = { bridgeIndex, mtu: options.mtu, hairpin: filtered, isolated: !options.openBetween && !filtered };
     this.#leaving = new LeavingLinks(host.route, bridgeIndex, host.logger);
   }
@@ -122,11 +125,25 @@ class BridgeNetwork implements DriverNetwork {
     const { route, sys, logger } = this.#host;
     if (findLink(route, this.#bridge.name)?.index === this.#link.bridgeIndex) return;
     logger.warn("the bridge of this engine was removed by someone else and is put back", { bridge: this.#bridge.name });
-    const bridgeIndex = ensureBridge(route, sys, this.#bridge);
+    const { index: bridgeIndex } = ensureBridge(route, sys, this.#bridge);
     this.#leaving.sweep();
     this.#link = { ...this.#link, bridgeIndex };
     this.#leaving = new LeavingLinks(route, bridgeIndex, logger);
     this.clean(hostInterfaces());
+  }
+
+  get hostLink(): number {
+    return this.#link.bridgeIndex;
+  }
+
+  restore(hostInterfaces: () => readonly string[]): void {
+    const { route, sys, logger } = this.#host;
+    this.repair(hostInterfaces);
+    if (hasAddresses(route, this.#bridge, this.#link.bridgeIndex)) return;
+    logger.warn("addresses of a bridge of this engine were removed by someone else and are put back", {
+      bridge: this.#bridge.name,
+    });
+    ensureBridge(route, sys, this.#bridge);
   }
 
   async createEndpoint({ addresses }: EndpointDraft): Promise<{ readonly macAddress: Uint8Array }> {

@@ -96,6 +96,10 @@ export interface DriverNetwork extends Disposable {
   readonly publishing: Publishing | undefined;
   /** Called before an endpoint is made. Restores what other programs removed of the network, and connects the endpoints of `hostInterfaces` again. */
   repair(hostInterfaces: () => readonly string[]): void;
+  /** Index of its own interface on the host; absent when it has none. */
+  readonly hostLink?: number;
+  /** Called after that interface, or an address of it, was removed: afterwards the network is whole again, as after `repair`. */
+  restore?(hostInterfaces: () => readonly string[]): void;
   /**
    * @returns the MAC address that the sandbox gives the interface; undefined: the interface keeps its MAC address. Not used when the user
    * requested a MAC address.

@@ -38,6 +38,13 @@ const typeOf = (message: Uint8Array): number => new DataView(message.buffer, mes
 const errorOf = (message: Uint8Array): number => new DataView(message.buffer, message.byteOffset).getInt32(16, true);
 
 describe("netlink", () => {
+  test("a monitor does not block, and a bad group is an error", () => {
+    const monitor = sys.openNetlinkMonitor(NETLINK_ROUTE, 1, [1000, 1000]);
+    expect(sys.read(monitor, new Uint8Array(64))).toBe(-1);
+    sys.close(monitor);
+    expect(sysErrorOf(() => sys.openNetlinkMonitor(999, 1, [1, 1])).errnoName).toBe("EPROTONOSUPPORT");
+  });
+
   test("a dump arrives complete, with its end", () => {
     const socket = sys.openNetlink(NETLINK_ROUTE);
     const answers = sys.netlinkTransact(socket, linkMessage(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 7), 1);

@@ -12,7 +12,10 @@ const HEADER_BYTES = 16;
 /** No answer of the kernel is longer; a dump comes in pieces. */
 const MAX_DATAGRAM_BYTES = 16 * 1024 * 1024;
 
-type NetworkCalls = Pick<Sys, "createNetworkNamespace" | "withNetworkNamespace" | "openNetlink" | "netlinkTransact">;
+type NetworkCalls = Pick<
+  Sys,
+  "createNetworkNamespace" | "withNetworkNamespace" | "openNetlink" | "openNetlinkMonitor" | "netlinkTransact"
+>;
 type WatchCalls = Pick<Sys, "inotifyInit" | "inotifyAddWatch" | "inotifyRemoveWatch">;
 type DeviceCalls = Pick<Sys, "bpfLoadDeviceProgram" | "bpfAttachDevice">;
 
@@ -96,6 +99,12 @@ export function networkCalls(context: CallContext): NetworkCalls {
     },
     openNetlink: (protocol, namespaceFd = -1) =>
       checked("socket", native.openNetlink(protocol, namespaceFd), `netlink ${protocol}`),
+    openNetlinkMonitor: (protocol, groups, [first, second]) =>
+      checked(
+        "socket",
+        native.openNetlinkMonitor(protocol, groups, first, second),
+        `netlink ${protocol}, groups ${groups}`,
+      ),
     netlinkTransact: (socket, request, expectedAnswers) => transact(context, socket, request, expectedAnswers),
   };
 }

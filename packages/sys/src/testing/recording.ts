@@ -48,6 +48,7 @@ const opening: ReadonlySet<SysMethod> = new Set([
   "pidfdOpen",
   "createNetworkNamespace",
   "openNetlink",
+  "openNetlinkMonitor",
   "inotifyInit",
   "bpfLoadDeviceProgram",
 ]);
