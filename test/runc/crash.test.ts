@@ -141,7 +141,7 @@ const broken: readonly (readonly [string, BundleChange, readonly string[], strin
   ],
   [
     "a hook that takes too long",
-    { whole: { hooks: { createRuntime: [{ ...hook("sleep 1000"), timeout: 1 }] } } },
+    { whole: { hooks: { createRuntime: [{ ...hook("exec sleep 1000"), timeout: 1 }] } } },
     [],
     "hook ran past specified timeout of 1s",
   ],
