@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { TarWriter, type TarEntryInput } from "@fathom/archive";
-import { TestDaemon, until, type Result } from "../daemon/harness.ts";
+import { binary, TestDaemon, until, type Result } from "../daemon/harness.ts";
 
 let daemon: TestDaemon;
 
@@ -211,4 +211,39 @@ test("what is not there is refused by name", async () => {
   }
   expect((await daemon.request("POST", "/build?remote=https://host/x.git")).status).toBe(501);
   expect((await daemon.request("POST", "/build?version=2")).status).toBe(501);
+});
+
+test("fathom build: the directory's own ignore file, names, arguments, a Dockerfile elsewhere and on stdin, exit codes", () => {
+  const directory = join(daemon.work, "own");
+  mkdirSync(join(directory, "sub", "left-out"), { recursive: true });
+  const put = (path: string, text: string): void => writeFileSync(join(directory, path), text);
+  put(
+    "Dockerfile",
+    `FROM ${daemon.image}\nARG word=none\nCOPY . /c\nRUN echo $word > /word; find /c -type f | sort > /list`,
+  );
+  put(".dockerignore", "sub/left-out\n*.log\n!kept.log\nDockerfile");
+  put("sub/file", "1");
+  put("sub/left-out/file", "2");
+  put("a.log", "3");
+  put("kept.log", "4");
+  const id = daemon.fathom("build", "-q", "-t", "own:1", "-t", "own:2", "--build-arg", "word=given", directory);
+  expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
+  expect(daemon.docker("images", "-q", "--no-trunc", "own:2")).toBe(id);
+  const shown = daemon.docker("run", "--rm", "own:1", "cat", "/word", "/list");
+  expect(shown).toBe("given\n/c/.dockerignore\n/c/kept.log\n/c/sub/file");
+  writeFileSync(join(daemon.work, "Elsewhere"), `FROM ${daemon.image}\nCOPY sub/file /from\nRUN exit 9`);
+  const failed = daemon.cli("build", "-f", join(daemon.work, "Elsewhere"), directory);
+  expect([failed.code, failed.err]).toEqual([9, expect.stringContaining("returned a non-zero code: 9")]);
+  const stdin = daemon.run(
+    "sh",
+    "-c",
+    `printf 'FROM ${daemon.image}\\nRUN echo in > /in' | $0 build -t own:3 -`,
+    binary,
+  );
+  expect([stdin.code, stdin.out]).toEqual([0, expect.stringContaining("Successfully tagged own:3")]);
+  const archive = daemon.run("sh", "-c", `tar -C ${directory} -cz . | $0 build -q -`, binary);
+  expect([archive.code, archive.out]).toEqual([0, expect.stringMatching(/^sha256:/)]);
+  expect(daemon.cli("build", join(directory, "nosuch")).err).toContain("unable to prepare context");
+  expect(daemon.fathom("builder", "prune", "-f")).toContain("Deleted build cache objects");
+  daemon.docker("rmi", "own:1", "own:2", "own:3");
 });

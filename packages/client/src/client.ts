@@ -9,7 +9,8 @@ import { Connection } from "./connection.ts";
 import { DaemonError, messageIn } from "./daemon-error.ts";
 import { hijackedStream, type HijackedStream } from "./hijack.ts";
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+/** A list is sent as several parameters of the same name. */
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 export interface RequestOptions {
   readonly query?: Query;
@@ -32,7 +33,9 @@ export interface ClientResponse {
 
 function queryString(query: Query = {}): string {
   const pairs = Object.entries(query).flatMap(([key, value]) =>
-    value === undefined ? [] : [`${key}=${encodeURIComponent(String(value))}`],
+    value === undefined
+      ? []
+      : (Array.isArray(value) ? value : [value]).map((one) => `${key}=${encodeURIComponent(String(one))}`),
   );
   return pairs.length === 0 ? "" : `?${pairs.join("&")}`;
 }

@@ -3,16 +3,13 @@
  */
 
 const swarm = "it belongs to a swarm, and Fathom's machines are in none";
-const building = "the daemon builds without BuildKit only: use DOCKER_BUILDKIT=0 docker build";
+const buildKit = "the daemon does not speak BuildKit's protocol yet; build works without it";
 const plugins = "the daemon has no plugins";
 const processState = "the daemon cannot write a container's processes to disk";
 
 /** A group stands for all its commands. */
 const missing: ReadonlyMap<string, string> = new Map([
-  ["build", building],
-  ["image build", building],
-  ["builder", building],
-  ["buildx", building],
+  ["buildx", buildKit],
   ["search", "the daemon does not ask a registry for names yet"],
   ["checkpoint", processState],
   ["plugin", plugins],

@@ -49,9 +49,15 @@ export async function pruneImages(client: Client, filters: readonly string[], al
   return pruned("Deleted Images:", names, report.SpaceReclaimed ?? 0);
 }
 
-export async function pruneBuildCache(client: Client, filters: readonly string[], all: boolean): Promise<Pruned> {
+/** @param keepBytes The newest entries up to this size stay. */
+export async function pruneBuildCache(
+  client: Client,
+  filters: readonly string[],
+  all: boolean,
+  keepBytes?: number,
+): Promise<Pruned> {
   const report = await client.json<Report & { CachesDeleted: readonly string[] | null }>("POST", "/build/prune", {
-    query: { filters: filtersQuery(filters), all: all ? 1 : undefined },
+    query: { filters: filtersQuery(filters), all: all ? 1 : undefined, "keep-storage": keepBytes },
   });
   const { text } = pruned("Deleted build cache objects:", report.CachesDeleted ?? [], 0);
   return { text, bytes: report.SpaceReclaimed ?? 0 };
