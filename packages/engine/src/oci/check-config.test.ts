@@ -131,16 +131,12 @@ test("capabilities, modes and options", () => {
     [{ DeviceCgroupRules: ["nonsense"] }, "invalid device cgroup rule format: 'nonsense'"],
     [{ Annotations: { "": "x" } }, "the empty string is not permitted as an annotation key"],
     [{ StorageOpt: { size: "1G" } }, "HostConfig.StorageOpt is not supported yet"],
-    [{ Links: ["a:b"] }, "HostConfig.Links is not supported yet"],
-    [{ Links: ["a:b"], NetworkMode: "bridge" }, "HostConfig.Links is not supported yet"],
     [{ BlkioDeviceReadBps: [{ Path: "/dev/sda", Rate: 1 }] }, "HostConfig.BlkioDeviceReadBps is not supported yet"],
   ];
   for (const [host, message] of cases) expect(() => check(host)).toThrow(message);
   expect(() => check({ Runtime: "nope" })).toThrow("unknown or invalid runtime name: nope");
   for (const Runtime of ["", "fathom", "runc", "io.containerd.runc.v2"]) expect(check({ Runtime })).toEqual([]);
   const fine = {
-    NetworkMode: "mine",
-    Links: ["a:b"],
     IpcMode: "container:x",
     PidMode: "host",
     CapAdd: ["all"],

@@ -3,7 +3,6 @@ import { isIP } from "node:net";
 import { EngineError } from "@fathom/base";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig } from "@fathom/spec";
 import { runtimes } from "../containers/create/host-config.ts";
-import { isPredefined, networkName } from "../networks/network-mode.ts";
 import { normalizeCapabilities } from "./security/capabilities.ts";
 import { checkResources } from "./check-resources.ts";
 import { parseDeviceCgroupRule } from "./devices.ts";
@@ -161,8 +160,6 @@ function refuseUnsupported(hostConfig: HostConfig): void {
   ] as const;
   const given = [
     ...lists.filter((name) => (hostConfig[name]?.length ?? 0) > 0),
-    // On a network of the user, the links of the endpoint count, and Docker ignores these. docker-compose sends both.
-    ...((hostConfig.Links?.length ?? 0) > 0 && isPredefined(networkName(hostConfig.NetworkMode)) ? ["Links"] : []),
     ...(["CpuRealtimePeriod", "CpuRealtimeRuntime"] as const).filter((name) => hostConfig[name] !== 0),
     ...(Object.keys(hostConfig.StorageOpt ?? {}).length > 0 ? ["StorageOpt"] : []),
   ];
