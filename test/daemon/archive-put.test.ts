@@ -139,6 +139,17 @@ test("a forced removal ends the archive of a container that runs, and its files 
   client.close();
 });
 
+test("a restart ends the archive for the previous run: that run's mount would write below the new one", async () => {
+  daemon.docker("run", "-d", "--name", "box", daemon.image, "sleep", "1000");
+  const client = await slowClient();
+  daemon.docker("restart", "-t", "0", "box");
+  await until("the client has its answer", () => client.answer() !== "");
+  expect(client.answer()).toStartWith("HTTP/1.1 409 ");
+  expect(client.answer()).toContain("the container was started again before the archive was written");
+  await until("the writer has ended", () => writers() === 0);
+  client.close();
+});
+
 /** Processes that write archives for this daemon. */
 function writers(): number {
   const found = daemon.run("pgrep", "-P", String(daemon.pid), "-f", "call write-tree");

@@ -2,6 +2,7 @@
  * A container: the record (plain data, one row) and the objects that exist only while this daemon runs (the supervisor's connection, waiting
  * clients, timers). The record is replaced, never changed in place. Only `ContainerTable` does that.
  */
+import type { ArchiveWriter } from "./files/archive-writers.ts";
 import { deferred, type Deferred } from "@fathom/base";
 import type { AttachOptions, Attachment, Cgroup, Supervisor } from "@fathom/runtime";
 import type { State } from "./lifecycle/states.ts";
@@ -59,8 +60,8 @@ export class Container {
   /** Readers of the container's files, and what to do after the last of them (layer-hold.ts). */
   layerReaders = 0;
   whenUnread: (() => void) | undefined;
-  /** Archives that are unpacked into it (files/put-archive.ts); a forced removal ends them. */
-  readonly writers = new Set<AbortController>();
+  /** A forced removal ends them all, a start those of the previous run. */
+  readonly writers = new Set<ArchiveWriter>();
   health: HealthMonitor | undefined;
   /** Restarts by users that are running. --rm waits for the last of them. */
   restarts = 0;

@@ -3,7 +3,8 @@
  * that writes resolves each path beneath the destination (`HostFiles.writeTree`).
  *
  * A container that does not run must not start meanwhile: two mounts of one writable layer would not see each other's files. So its lock is
- * held, and a client that sends nothing for a while, or a forced removal, ends the writing.
+ * held, and a client that sends nothing for a while, or a forced removal, ends the writing. Into a container that runs, archives are written
+ * without its lock, and its next start ends them.
  */
 import { createDecompressor } from "@fathom/archive";
 import { EngineError, within } from "@fathom/base";
@@ -12,6 +13,7 @@ import type { Container } from "../container.ts";
 import { locked, publish, type ContainersContext } from "../context.ts";
 import { ContainerProblem } from "../problem.ts";
 import { cleanPath } from "./archive.ts";
+import type { ArchiveWriter } from "./archive-writers.ts";
 import { openRootToWrite, type WritableRoot } from "./container-root.ts";
 import { holdLayers } from "./layer-hold.ts";
 import { TarTreeWriter, type Owner } from "@fathom/store";
@@ -46,14 +48,14 @@ export async function putArchive(
   const put = (patienceMs: number | undefined, ended: AbortSignal): Promise<void> =>
     write({ engine, container, nameOrId, absolute, request, patienceMs }, ended);
   const ended = AbortSignal.any([signal, engine.shuttingDown]);
-  const removal = new AbortController();
-  const over = AbortSignal.any([ended, removal.signal]);
-  container.writers.add(removal);
+  const writer: ArchiveWriter = { abort: new AbortController() };
+  const over = AbortSignal.any([ended, writer.abort.signal]);
+  container.writers.add(writer);
   try {
-    if (container.process !== undefined) await put(undefined, over);
+    if (container.process !== undefined) await (writer.unlocked = put(undefined, over));
     else await locked(engine, container, () => put(silenceMs, over));
   } finally {
-    container.writers.delete(removal);
+    container.writers.delete(writer);
   }
 }
 

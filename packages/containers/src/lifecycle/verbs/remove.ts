@@ -2,8 +2,9 @@
  * Removal. Anonymous volumes are removed before the row, and the row is marked first, so that the next daemon can finish. Everything else is
  * removed after the row: the next start removes whatever has no row.
  */
-import { EngineError, messageOf } from "@fathom/base";
+import { messageOf } from "@fathom/base";
 import type { Container } from "../../container.ts";
+import { endForRemoval } from "../../files/archive-writers.ts";
 import { locked, type ContainersContext } from "../../context.ts";
 import { removeImageLayers } from "../../steps/image-mounts.ts";
 import { removeLink } from "../../links.ts";
@@ -25,8 +26,7 @@ export async function removeByName(engine: ContainersContext, nameOrId: string, 
   const { name } = container.record;
   if (!options.force) checkRemovable(container, name);
   if (options.force) container.forcedRemovals++;
-  if (options.force)
-    for (const writer of container.writers) writer.abort(new EngineError("aborted", "the container is being removed"));
+  if (options.force) endForRemoval(container.writers);
   try {
     await removeStopped(engine, container, options);
   } finally {

@@ -3,6 +3,7 @@ import { messageOf } from "@fathom/base";
 import { LaunchFailure } from "@fathom/runtime";
 import type { Container } from "../../container.ts";
 import type { ContainersContext } from "../../context.ts";
+import { endOfPreviousRun } from "../../files/archive-writers.ts";
 import type { ContainerRecord } from "../../record.ts";
 import { writeRow } from "../ends/late-rows.ts";
 import { failedPatch, type RestartCounts } from "./start-row.ts";
@@ -29,6 +30,7 @@ export async function startContainer(
   machine.check(container, "start");
   // The end of the previous run must be known before the next run replaces it.
   if (engine.containers.unwritten.has(container)) await writeRow(engine, container);
+  await endOfPreviousRun(container.writers);
   await machine.apply(container, "start");
   const counts = countsOf(container.record, options);
   const { detachKeys } = options;
