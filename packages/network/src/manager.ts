@@ -27,7 +27,8 @@ import { rulesOf } from "./ports/publisher.ts";
 import { EndpointTable } from "./sandbox/endpoint-table.ts";
 import { freeInterfaceName } from "./sandbox/gateway.ts";
 import type { LiveNetwork } from "./sandbox/live-network.ts";
-import { ContainerSandbox, type SandboxHost } from "./sandbox/sandbox.ts";
+import type { SandboxHost } from "./sandbox/sandbox-host.ts";
+import { ContainerSandbox } from "./sandbox/sandbox.ts";
 
 export interface NetworkDependencies {
   readonly sys: NetworkSys;

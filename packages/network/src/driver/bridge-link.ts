@@ -4,18 +4,8 @@ import type { Address } from "../ipam/prefix.ts";
 import type { NetlinkConnection } from "../netlink/connection.ts";
 import { NetlinkError } from "../netlink/connection.ts";
 import { decodeAddresses, decodeLinks, decodeRoutes, type Link, type Route } from "../netlink/route-decode.ts";
-import {
-  addAddress,
-  changeLink,
-  createBridge,
-  deleteAddress,
-  deleteLink,
-  dumpAddresses,
-  dumpLinks,
-  dumpRoutes,
-  getLink,
-  maxInterfaceNameLength,
-} from "../netlink/route.ts";
+import { changeLink, createBridge, deleteLink, dumpLinks, getLink, maxInterfaceNameLength } from "../netlink/link.ts";
+import { addAddress, deleteAddress, dumpAddresses, dumpRoutes } from "../netlink/route.ts";
 import { writeProc, type ProcSys } from "../host/proc.ts";
 import { isInterfaceName } from "./interface-name.ts";
 

@@ -7,7 +7,7 @@ import type { ProcSys } from "../host/proc.ts";
 import { parseAddress, parsePrefix } from "../ipam/prefix.ts";
 import { macOf, parseMac } from "../ipam/ip.ts";
 import type { NetlinkConnection } from "../netlink/connection.ts";
-import { deleteLink } from "../netlink/route.ts";
+import { deleteLink } from "../netlink/link.ts";
 import {
   checkBridgeName,
   defaultRouteMtu,

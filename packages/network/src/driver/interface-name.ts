@@ -1,5 +1,5 @@
 /** Names that the kernel gives to an interface as they are. */
-import { maxInterfaceNameLength } from "../netlink/route.ts";
+import { maxInterfaceNameLength } from "../netlink/link.ts";
 
 /** The kernel replaces "%d" by a number of its own, and has settings with the other names in the place of an interface. */
 export function isInterfaceName(name: string): boolean {

@@ -4,7 +4,7 @@ import { findLink, listPorts } from "./bridge-link.ts";
 import type { LinkSettings } from "./veth.ts";
 import type { NetlinkConnection } from "../netlink/connection.ts";
 import type { Link } from "../netlink/route-decode.ts";
-import { changeLink, deleteLink } from "../netlink/route.ts";
+import { changeLink, deleteLink } from "../netlink/link.ts";
 
 /** After this long the kernel has removed the interface of an ended container, or a process still holds its namespace. */
 const lingerMs = 300;

@@ -10,7 +10,7 @@ import { macOf } from "../ipam/ip.ts";
 import { parseAddress } from "../ipam/prefix.ts";
 import { NetlinkConnection, type NetlinkSys } from "../netlink/connection.ts";
 import type { Link } from "../netlink/route-decode.ts";
-import { changeLink, createLoop, createMacvlan, deleteLink, macvlanModes, type MacvlanMode } from "../netlink/route.ts";
+import { changeLink, createLoop, createMacvlan, deleteLink, macvlanModes, type MacvlanMode } from "../netlink/link.ts";
 import { findLink } from "./bridge-link.ts";
 import type { DriverNetwork, EndpointDraft, JoinedLink, JoinRequest, LeftNamespace, NetworkDriver } from "./driver.ts";
 

@@ -3,7 +3,7 @@ import { EngineError } from "@fathom/base";
 import type { JoinedLink } from "./driver.ts";
 import { NetlinkError, type NetlinkConnection } from "../netlink/connection.ts";
 import { decodeLinks } from "../netlink/route-decode.ts";
-import { changeLink, createVethPair, deleteLink, getLink } from "../netlink/route.ts";
+import { changeLink, createVethPair, deleteLink, getLink } from "../netlink/link.ts";
 
 export interface LinkSettings {
   readonly bridgeIndex: number;

@@ -5,7 +5,7 @@ import { findLink } from "../driver/bridge-link.ts";
 import { Firewall } from "../firewall/firewall.ts";
 import { parseIpv4 } from "../ipam/ip.ts";
 import { NetlinkConnection } from "../netlink/connection.ts";
-import { createBridge, createVethPair } from "../netlink/route.ts";
+import { createBridge, createVethPair } from "../netlink/link.ts";
 
 export type NetworkTry = "namespace" | "bridge" | "veth" | "rules";
 

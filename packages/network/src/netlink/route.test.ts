@@ -3,17 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { parseMac } from "../ipam/ip.ts";
 import { parseAddress } from "../ipam/prefix.ts";
 import { listAttributes, PayloadWriter, readText, readU32 } from "./message.ts";
-import {
-  addAddress,
-  addDefaultRoute,
-  changeLink,
-  createBridge,
-  createMacvlan,
-  createVethPair,
-  deleteLink,
-  dumpLinks,
-  getLink,
-} from "./route.ts";
+import { changeLink, createBridge, createMacvlan, createVethPair, deleteLink, dumpLinks, getLink } from "./link.ts";
+import { addAddress, addDefaultRoute } from "./route.ts";
 import { decodeAddresses, decodeLinks, decodeRoutes } from "./route-decode.ts";
 
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));

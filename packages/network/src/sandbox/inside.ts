@@ -6,7 +6,8 @@ import { writeProc } from "../host/proc.ts";
 import { parseAddress } from "../ipam/prefix.ts";
 import { NetlinkConnection } from "../netlink/connection.ts";
 import { decodeLinks, decodeRoutes } from "../netlink/route-decode.ts";
-import { addAddress, addDefaultRoute, changeLink, dumpRoutes, getLink, replaceDefaultRoute } from "../netlink/route.ts";
+import { changeLink, getLink } from "../netlink/link.ts";
+import { addAddress, addDefaultRoute, dumpRoutes, replaceDefaultRoute } from "../netlink/route.ts";
 
 export type InsideSys = Pick<
   Sys,

@@ -1,5 +1,5 @@
 /** The network of one container: its endpoints, which of them leads outside, and where its published ports are. */
-import { EngineError, messageOf, randomId, type Logger } from "@fathom/base";
+import { EngineError, messageOf, randomId } from "@fathom/base";
 import type {
   Endpoint,
   EndpointAddress,
@@ -10,37 +10,19 @@ import type {
   SandboxRequest,
 } from "../contract.ts";
 import type { EndpointDraft, JoinedLink, LeftNamespace } from "../driver/driver.ts";
-import type { HostFirewall } from "../firewall/host-firewall.ts";
 import { formatMac, parseMac } from "../ipam/ip.ts";
-import type { SandboxNames } from "../names/sandbox-names.ts";
-import type { PortLease } from "../ports/port-lease.ts";
-import type { PortPublisher } from "../ports/publisher.ts";
 import { checkEndpointSettings } from "./endpoint-settings.ts";
-import type { Attached, EndpointTable } from "./endpoint-table.ts";
+import type { Attached } from "./endpoint-table.ts";
 import { families, freeInterfaceName, gatewayOf, ownAddresses, portsOwner } from "./gateway.ts";
-import { bringLoopbackUp, configureInterface, hasDefaultRoute, moveDefaultRoute, type InsideSys } from "./inside.ts";
+import { bringLoopbackUp, configureInterface, hasDefaultRoute, moveDefaultRoute } from "./inside.ts";
 import { keepNetworks, type LiveNetwork } from "./live-network.ts";
-
-/** The manager's objects that sandboxes share. */
-export interface SandboxHost {
-  readonly sys: InsideSys;
-  readonly table: EndpointTable;
-  readonly networks: {
-    /** Undefined for one that is not open. */
-    get(id: string): LiveNetwork | undefined;
-    /** @throws not-found; what the driver throws for one that cannot be opened */
-    opened(id: string): Promise<LiveNetwork>;
-  };
-  readonly firewall: HostFirewall;
-  readonly publisher: PortPublisher;
-  /** undefined: containers find nobody by name. */
-  readonly names: SandboxNames | undefined;
-  readonly logger: Logger;
-}
+import type { SandboxHost } from "./sandbox-host.ts";
+import { SandboxPorts } from "./sandbox-ports.ts";
 
 export class ContainerSandbox implements Sandbox {
   readonly #host: () => SandboxHost;
   readonly #request: SandboxRequest;
+  readonly #ports: SandboxPorts;
   /** Until it is used. */
   #prepared: PreparedLink | undefined;
 
@@ -48,6 +30,7 @@ export class ContainerSandbox implements Sandbox {
   constructor(host: () => SandboxHost, request: SandboxRequest) {
     this.#host = host;
     this.#request = request;
+    this.#ports = new SandboxPorts(host, request);
     this.#prepared = request.prepared;
   }
 
@@ -94,8 +77,8 @@ export class ContainerSandbox implements Sandbox {
     await using undo = new AsyncDisposableStack();
     const { draft: reserved, mac } = await this.#reserve(network, settings, undo);
     // Ports first: a taken one is noticed before anything is made.
-    const isFirstOwner = portsOwner([...others, reserved]) === reserved && this.#portsHolder() === undefined;
-    const lease = isFirstOwner ? this.#lease(network, reserved) : undefined;
+    const isFirstOwner = portsOwner([...others, reserved]) === reserved && this.#ports.holder() === undefined;
+    const lease = isFirstOwner ? this.#ports.lease(network, reserved) : undefined;
     if (lease !== undefined) this.#onFailure(undo, async () => lease[Symbol.dispose]());
 
     const link = await this.#join(network, reserved, namespaceFd, { others, wantedName: settings.interfaceName });
@@ -131,7 +114,7 @@ export class ContainerSandbox implements Sandbox {
     this.#onFailure(undo, async () => host.names?.remove(endpoint));
     table.set({ endpoint, lease });
     this.#onFailure(undo, async () => void table.delete(endpoint.endpointId));
-    await this.#settlePorts(this.#portsHolder());
+    await this.#ports.settle(this.#ports.holder());
     await host.names?.add(endpoint, namespaceFd);
     undo.move();
     return table.get(endpoint.endpointId)!.endpoint;
@@ -200,93 +183,12 @@ export class ContainerSandbox implements Sandbox {
     return { ...link, name };
   }
 
-  #lease({ driven: { publishing } }: LiveNetwork, draft: EndpointDraft): PortLease | undefined {
-    const { ports = [], containerName } = this.#request;
-    if (ports.length === 0 || publishing === undefined) return undefined;
-    return this.#host().publisher.lease(ports, draft, containerName, publishing);
-  }
-
-  #portsHolder(): Attached | undefined {
-    return this.#attached.find(({ lease }) => lease !== undefined);
-  }
-
   /** From now on the default route uses `endpoint`. */
   #route(family: Family, endpoint: Endpoint | undefined): void {
     const gateway = endpoint?.gateways[family];
     const { namespaceFd } = this.#request;
     if (endpoint !== undefined && gateway !== undefined && namespaceFd !== undefined)
       moveDefaultRoute(this.#host().sys, namespaceFd, endpoint.interfaceName, gateway);
-  }
-
-  /**
-   * Moves the container's ports to the endpoint that the gateway rule chooses. `holder` has them now, and may have left the table. After a
-   * failure they are as before.
-   */
-  async #settlePorts(holder: Attached | undefined): Promise<void> {
-    const { table, publisher, networks } = this.#host();
-    const owner = portsOwner(this.endpoints);
-    // Ports at an endpoint of a network that is not open stay where they are.
-    if (owner !== undefined && holder?.endpoint.endpointId === owner.endpointId) return;
-    const target =
-      owner === undefined ? undefined : (networks.get(owner.networkId) ?? (await networks.opened(owner.networkId)));
-    const to = target?.driven.publishing === undefined ? undefined : owner;
-    if (holder?.endpoint.endpointId === to?.endpointId) return;
-    if (holder?.lease !== undefined && to !== undefined && this.#publishAlike(holder.endpoint, to)) {
-      const { endpoint: from, lease } = holder;
-      const isLeaving = table.get(from.endpointId) === undefined;
-      // The table changes first, because the rules may be made again from the table before the move has ended.
-      if (!isLeaving) table.set({ endpoint: { ...from, ports: [] }, lease: undefined });
-      table.set({ endpoint: { ...to, ports: lease.bindings }, lease });
-      try {
-        await publisher.move(from, to, lease);
-      } catch (error) {
-        table.set({ endpoint: to, lease: undefined });
-        if (!isLeaving) table.set(holder);
-        throw error;
-      }
-      return;
-    }
-    try {
-      if (holder?.lease !== undefined) await this.#releasePorts(holder);
-      if (to !== undefined) this.#publishAt(to);
-    } catch (error) {
-      const before = holder?.lease === undefined ? undefined : table.get(holder.endpoint.endpointId);
-      if (before !== undefined) await attempt([], async () => this.#publishAt(before.endpoint));
-      throw error;
-    }
-  }
-
-  /** Takes the container's ports for an endpoint and opens them there. After a failure nobody has them. */
-  #publishAt(endpoint: Endpoint): void {
-    const { table, publisher, networks } = this.#host();
-    const network = networks.get(endpoint.networkId);
-    const lease = network === undefined ? undefined : this.#lease(network, endpoint);
-    if (lease === undefined) return;
-    try {
-      publisher.publish(endpoint, lease);
-    } catch (error) {
-      lease[Symbol.dispose]();
-      throw error;
-    }
-    table.set({ endpoint: { ...endpoint, ports: lease.bindings }, lease });
-  }
-
-  /** Ports of the host that lead to one also lead to the other. */
-  #publishAlike(...endpoints: readonly Endpoint[]): boolean {
-    const { networks } = this.#host();
-    const [one, other] = endpoints.map(({ networkId }) => networks.get(networkId)?.driven.publishing?.routed.join());
-    return (one ?? "") === (other ?? "");
-  }
-
-  async #releasePorts({ endpoint, lease }: Attached): Promise<void> {
-    const { table, publisher } = this.#host();
-    try {
-      await publisher.unpublish(endpoint, lease?.bindings ?? []);
-    } finally {
-      lease?.[Symbol.dispose]();
-      if (table.get(endpoint.endpointId) !== undefined)
-        table.set({ endpoint: { ...endpoint, ports: [] }, lease: undefined });
-    }
   }
 
   async disconnect(endpointId: string): Promise<void> {
@@ -296,17 +198,17 @@ export class ContainerSandbox implements Sandbox {
     using _ = this.#keepNetworks();
     const failures: unknown[] = [];
     // If another program removed rules, they are restored before the ports move.
-    if (this.#portsHolder() !== undefined) await attempt(failures, async () => this.#host().firewall.repair());
+    if (this.#ports.holder() !== undefined) await attempt(failures, async () => this.#host().firewall.repair());
     const all = this.endpoints;
     // The table first: a service of names that begins again meanwhile gets its names from there.
     this.#host().table.delete(endpointId);
     await attempt(failures, async () => this.#host().names?.remove(endpoint));
     const rest = this.endpoints;
-    const holder = attached.lease === undefined ? this.#portsHolder() : attached;
+    const holder = attached.lease === undefined ? this.#ports.holder() : attached;
     const before = failures.length;
-    await attempt(failures, () => this.#settlePorts(holder));
+    await attempt(failures, () => this.#ports.settle(holder));
     // If the next gateway could not get them, nobody has them.
-    if (failures.length > before && holder === attached) await attempt(failures, () => this.#releasePorts(attached));
+    if (failures.length > before && holder === attached) await attempt(failures, () => this.#ports.release(attached));
     for (const family of families)
       if (gatewayOf(all, family) === endpoint)
         await attempt(failures, async () => this.#route(family, gatewayOf(rest, family)));
@@ -322,7 +224,7 @@ export class ContainerSandbox implements Sandbox {
       const gateway = this.gateway(family);
       if (gateway !== undefined && !hasDefaultRoute(sys, namespaceFd, family)) this.#route(family, gateway);
     }
-    if (this.#portsHolder() === undefined) await this.#settlePorts(undefined);
+    if (this.#ports.holder() === undefined) await this.#ports.settle(undefined);
   }
 
   async rename(endpointId: string, names: readonly string[]): Promise<Endpoint | undefined> {
@@ -357,7 +259,7 @@ export class ContainerSandbox implements Sandbox {
     await attempt(failures, () => this.#releaseNames());
     for (const attached of all) {
       const { endpoint, lease } = attached;
-      if (lease !== undefined) await attempt(failures, () => this.#releasePorts(attached));
+      if (lease !== undefined) await attempt(failures, () => this.#ports.release(attached));
       await this.#removeEndpoint(endpoint, { kind: "ends" }, failures);
     }
     throwAll(failures, "detaching a network failed");
