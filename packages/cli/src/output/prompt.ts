@@ -2,7 +2,7 @@
 import type { Output } from "../grammar/command.ts";
 
 /** The first line of stdin; "" when there is none. */
-export async function readLine(): Promise<string> {
+async function readLine(): Promise<string> {
   for await (const line of console) return line;
   return "";
 }

@@ -1,6 +1,5 @@
 import { messageOf } from "@fathom/base";
-import { defaultContext, listContexts } from "../../config/contexts.ts";
-import { readContext } from "../../config/contexts.ts";
+import { defaultContext, listContexts, readContext } from "../../config/contexts.ts";
 import type { CommandContext } from "../../grammar/command.ts";
 import { ellipsis } from "../../output/format.ts";
 import { formatList } from "../../output/list-printer.ts";

@@ -1,10 +1,9 @@
-import type { AuthConfig } from "../../config/credentials.ts";
-import { credentialsOf, hostOf, hubServer } from "../../config/credentials.ts";
+import { messageOf } from "@fathom/base";
+import { DaemonError, type Client } from "@fathom/client";
+import { credentialsOf, hostOf, hubServer, type AuthConfig } from "../../config/credentials.ts";
 import { storeCredentials } from "../../config/credential-store.ts";
 import type { CommandContext } from "../../grammar/command.ts";
 import type { ParsedFlags } from "../../grammar/flags.ts";
-import { messageOf } from "@fathom/base";
-import { DaemonError, type Client } from "@fathom/client";
 import { ask, askSecret } from "../../output/prompt.ts";
 import { connect } from "../../session/session.ts";
 

@@ -4,6 +4,8 @@ import type { Sample } from "./figures.ts";
 
 /** A container whose daemon is silent for this long has no figures. */
 const silentMs = 2_000;
+/** One sample takes the daemon a second or two, and longer on a busy machine. */
+const singleMs = 10_000;
 
 interface Entry {
   sample: Sample | undefined;
@@ -42,7 +44,7 @@ export class WatchedContainers {
       stop,
     };
     this.#entries.set(container, entry);
-    const timer = setTimeout(first.resolve, silentMs);
+    const timer = setTimeout(first.resolve, this.#stream ? silentMs : singleMs);
     void this.#collect(container, entry, first.resolve).finally(() => {
       clearTimeout(timer);
       first.resolve();
