@@ -67,3 +67,33 @@ test("a client that leaves while its bytes wait ends the join", async () => {
   await joined;
   process.destroy();
 });
+
+for (const text of ["", "some input"])
+  test(`an end of the input that came before the join is passed on: ${JSON.stringify(text)} before it`, async () => {
+    const [client, peer] = await pair();
+    const [target, process] = await pair();
+    client.resume();
+    peer.resume();
+    peer.pause();
+    const ended = once(peer, "end");
+    client.end(text);
+    // Without input the runtime reports the end of a paused socket; with input only when that is read.
+    if (text === "") await ended;
+    const input: InputFilter = {
+      push: (data) => ({ forward: data, last: false }),
+      finished: () => undefined,
+      flush: () => new Uint8Array(),
+    };
+    const joined = joinSockets(
+      { socket: peer, first: Buffer.alloc(0), ended: false },
+      target,
+      input,
+      new AbortController().signal,
+    );
+    let got = "";
+    process.on("data", (data: Buffer) => (got += data.toString()));
+    await once(process, "end");
+    expect(got).toBe(text);
+    process.end();
+    await joined;
+  });

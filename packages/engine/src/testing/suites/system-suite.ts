@@ -25,10 +25,11 @@ export function systemSuite(name: string, open: () => Promise<ContainerWorld>): 
     test("a listener gets new events, and past ones when it asks for them", async () => {
       const { system } = world.backend;
       const live = first(system.events({ since: undefined, until: undefined, filters: {} }, never));
+      const since = BigInt(Date.now()) * 1_000_000n;
       const id = await create("one");
       expect(await live).toMatchObject({ Type: "container", Action: "create", Actor: { ID: id } });
       const until = BigInt(Date.now() + 1) * 1_000_000n;
-      const past = await Array.fromAsync(system.events({ since: 0n, until, filters: {} }, never));
+      const past = await Array.fromAsync(system.events({ since, until, filters: {} }, never));
       expect(past.map(({ Action, Actor }) => `${Action} ${Actor.ID}`)).toEqual([`create ${id}`]);
     });
 
