@@ -243,6 +243,14 @@ test("fathom build: the directory's own ignore file, names, arguments, a Dockerf
   expect([stdin.code, stdin.out]).toEqual([0, expect.stringContaining("Successfully tagged own:3")]);
   const archive = daemon.run("sh", "-c", `tar -C ${directory} -cz . | $0 build -q -`, binary);
   expect([archive.code, archive.out]).toEqual([0, expect.stringMatching(/^sha256:/)]);
+  put(".dockerignore", "[");
+  const unread = daemon.cli("build", directory);
+  expect([unread.code, unread.err]).toEqual([1, expect.stringContaining("syntax error in pattern")]);
+  put(".dockerignore", "");
+  const hosts = `FROM ${daemon.image}\nRUN grep -q "^::1.*six" /etc/hosts`;
+  writeFileSync(join(daemon.work, "Hosts"), hosts);
+  expect(daemon.cli("build", "--add-host", "six=::1", "-f", join(daemon.work, "Hosts"), directory).code).toBe(0);
+  expect(daemon.cli("build", "-t", "BAD", directory).err).toContain("must be lowercase");
   expect(daemon.cli("build", join(directory, "nosuch")).err).toContain("unable to prepare context");
   expect(daemon.fathom("builder", "prune", "-f")).toContain("Deleted build cache objects");
   daemon.docker("rmi", "own:1", "own:2", "own:3");

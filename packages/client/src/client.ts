@@ -218,6 +218,17 @@ async function send(
   return connection.readHead(method);
 }
 
+/** The source of an upload failed, and not the connection. */
+class SourceFailure extends Error {}
+
+async function* ownFailures(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* stream;
+  } catch (error) {
+    throw new SourceFailure("the source failed", { cause: error });
+  }
+}
+
 async function upload(
   connection: Connection,
   stream: AsyncIterable<Uint8Array>,
@@ -229,7 +240,7 @@ async function upload(
     () => void (answered = true),
   );
   try {
-    for await (const data of stream) {
+    for await (const data of ownFailures(stream)) {
       if (answered) return;
       if (data.length === 0) continue;
       await Promise.race([
@@ -239,6 +250,8 @@ async function upload(
     }
     if (!answered) await connection.write(lastChunk);
   } catch (error) {
+    // The daemon waits for the rest, so it will not answer.
+    if (error instanceof SourceFailure) throw error.cause;
     // A daemon that answers and closes the connection breaks the upload; its answer says why.
     if (
       !(await answer.then(

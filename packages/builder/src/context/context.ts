@@ -75,8 +75,7 @@ async function unpack({ files, signal }: ReadParts, directory: string, tar: Asyn
       }
     }
     await decompressor.finish();
-    tree.finish();
-    await writing.finish();
+    await tree.finish();
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof WriteRefusal || isSysError(error))

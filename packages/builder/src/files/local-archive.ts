@@ -6,7 +6,7 @@ import type { TreeWriting } from "@fathom/sys";
 
 type Push = (chunk: Uint8Array) => void | Promise<void>;
 
-/** Unpacks an archive that may be hostile. */
+/** Unpacks an archive that may be hostile; then everything is written. */
 export async function writeArchive(
   writing: TreeWriting,
   content: AsyncIterable<Uint8Array>,
@@ -20,7 +20,7 @@ export async function writeArchive(
     (chunk) => tree.write(chunk),
     () => writing.send(),
   );
-  tree.finish();
+  await tree.finish();
 }
 
 /** Whether a file is an archive that ADD unpacks: it has a first entry. */

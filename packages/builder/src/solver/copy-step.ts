@@ -202,7 +202,6 @@ async function writeSource(
     const { writing } = await openDestination(parts, rootFd, { base: whole, made: [] }, owner);
     using _ = writing;
     await writeArchive(writing, reading.content(), rules.owner, parts.signal);
-    await writing.finish();
     return;
   }
   const [place, name] = found.directory

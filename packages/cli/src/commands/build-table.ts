@@ -1,8 +1,13 @@
 /** Commands of the builder. */
+import { parseReference } from "@fathom/spec";
 import type { Command } from "../grammar/command.ts";
 import { parseAddHost } from "../run-options/values.ts";
 import { none } from "./arguments.ts";
 import { contentTrustFlag, longFilterFlag, platformFlag, quietFlag } from "./shared-flags.ts";
+
+function checkName(name: string): void {
+  parseReference(name);
+}
 
 export const buildCommands: readonly Command[] = [
   {
@@ -25,7 +30,7 @@ export const buildCommands: readonly Command[] = [
         help: "The Dockerfile (PATH/Dockerfile by default; '-': stdin)",
         complete: "files",
       },
-      { name: "tag", shorthand: "t", type: "list", help: "Name of the image (name:tag)" },
+      { name: "tag", shorthand: "t", type: "list", check: checkName, help: "Name of the image (name:tag)" },
       { name: "build-arg", type: "list", help: "Value of an ARG (NAME=value, or NAME to pass this shell's)" },
       { name: "target", type: "string", help: "Build this stage" },
       { name: "label", type: "list", help: "Label of the image (key=value)" },

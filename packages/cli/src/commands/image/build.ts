@@ -6,7 +6,7 @@ import type { CommandContext } from "../../grammar/command.ts";
 import type { ParsedFlags } from "../../grammar/flags.ts";
 import { printProgress, type ProgressMessage } from "../../output/progress.ts";
 import { labelsOf, securityOptions } from "../../run-options/files.ts";
-import { parseBytes, parseUlimit } from "../../run-options/values.ts";
+import { parseAddHost, parseBytes, parseUlimit } from "../../run-options/values.ts";
 import { credentialsFor, type AuthConfig } from "../../config/credentials.ts";
 import { connect } from "../../session/session.ts";
 
@@ -146,7 +146,7 @@ function queryOf(
     rm: 1,
     platform: text("platform"),
     networkmode: text("network"),
-    extrahosts: json(flags.list("add-host")),
+    extrahosts: json(flags.list("add-host").map(parseAddHost)),
     shmsize: bytes("shm-size"),
     memory: bytes("memory"),
     memswap: bytes("memory-swap"),
