@@ -12,7 +12,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => daemon.close(), 60_000);
 
-const jobs = "run logs exec attach archive stats events images volumes networks names prune system".split(" ");
+const jobs = "run logs exec attach archive stats events images build volumes networks names prune system".split(" ");
 // Not python3 of the path: Debian's packages belong to this one.
 describe.each([
   ["the newest", join(tools, "python/bin/python")],

@@ -236,6 +236,37 @@ def job_images():
     client.images.remove(loaded.id, force=True)
 
 
+def job_build():
+    """A Dockerfile with two stages, given as an archive, and its progress."""
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        dockerfile = f"""FROM {image} AS made
+            ARG WORD=none
+            COPY file /file
+            RUN echo "$WORD $(cat /file)" >/said
+            FROM {image}
+            COPY --from=made /said /said
+            LABEL py=build
+            CMD cat /said
+        """.encode()
+        for name, content in {"Dockerfile": dockerfile, "file": b"from the context\n"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    given = {"fileobj": io.BytesIO(context.getvalue()), "custom_context": True, "tag": "localhost/py-built:v1", "rm": True}
+    built, lines = client.images.build(buildargs={"WORD": "word"}, **given)
+    assert any("Successfully built" in line.get("stream", "") for line in lines)
+    equal(built.labels, {"py": "build"})
+    equal(client.containers.run("localhost/py-built:v1", remove=True), b"word from the context\n")
+    client.images.remove("localhost/py-built:v1")
+    broken = io.BytesIO(f"FROM {image}\nRUN exit 3\n".encode())
+    try:
+        client.images.build(fileobj=broken)
+        raise AssertionError("a build that failed raised nothing")
+    except docker.errors.BuildError as error:
+        assert "returned a non-zero code: 3" in error.msg, error.msg
+
+
 def job_registry():
     """Push to a registry and pull from it. `image` is HOST:PORT/NAME here."""
     repository = f"{image}-{uuid.uuid4().hex[:8]}"
