@@ -95,3 +95,30 @@ test("what cannot be linked, and when", async () => {
   await world.run("hosted", { NetworkMode: "host" });
   await expect(create("last", "hosted")).rejects.toThrow("host type networking can't be used with links");
 });
+
+test.each(["networks.find", "oci.containerSpec", "sandbox.connect", "stem.launch"])(
+  "a start with a link whose %s fails leaves nothing, and the next one has the link",
+  async (call) => {
+    await world.run("db");
+    const { Id } = await world.engine.containers.create("web", undefined, request({ Links: ["db:store"] }));
+    const before = [...world.machine.endpoints.keys()];
+    world.machine.faults.failNext(call);
+    await expect(world.engine.containers.start("web", undefined)).rejects.toThrow("as the test planned");
+    expect([[...world.machine.endpoints.keys()], await linksOf("web")]).toEqual([before, ["/db:/web/store"]]);
+    await world.engine.containers.start("web", undefined);
+    expect(hosts(Id)).toContain(`${await addressOf("db")}\tstore `);
+  },
+);
+
+test("a link whose removal cannot be written stays whole", async () => {
+  await world.run("db");
+  const web = await world.run("web", { Links: ["db:store"] });
+  const before = hosts(web);
+  world.machine.faults.failNext("database.run");
+  await expect(world.engine.containers.remove("web/store", { ...removal, link: true })).rejects.toThrow(
+    "as the test planned",
+  );
+  expect([hosts(web), await linksOf("web")]).toEqual([before, ["/db:/web/store"]]);
+  await world.engine.containers.remove("web/store", { ...removal, link: true });
+  expect(await linksOf("web")).toBeNull();
+});
