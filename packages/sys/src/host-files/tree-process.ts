@@ -3,7 +3,7 @@
  * up when it sends nothing for as long as a server may take, or when nobody wants the rest any more. It ends when its call ends. So processes
  * that were given up are counted, and only a limited number may wait for one thing at a time.
  */
-import { EngineError } from "@fathom/base";
+import { EngineError, isEngineError } from "@fathom/base";
 import { errnoNumber, SysError } from "../errors.ts";
 import { wayOut } from "./one-calls.ts";
 import { frameHeadBytes } from "./tree-frames.ts";
@@ -71,7 +71,7 @@ export class TreeProcess {
   readonly #call: TreeCall;
   readonly #waiting: GivenUp;
   readonly #stopped = Promise.withResolvers<never>();
-  readonly #onAbort = (): void => void this.stop(new EngineError("aborted", "the client went away"));
+  readonly #onAbort = (): void => void this.stop(this.#endOf(this.#call.signal?.reason));
   #unread: Buffer = Buffer.alloc(0);
   #error: Error | undefined;
   #over = false;
@@ -169,6 +169,11 @@ export class TreeProcess {
     const where = bytes.toString("utf8", end + 1);
     const subject = where === "" ? what : `${where} in ${what}`;
     return this.stop(new SysError(bytes.toString("utf8", 4, end), bytes.readInt32LE(0), subject));
+  }
+
+  /** Somebody's own error ("the container is being removed"), or the client has closed its connection. */
+  #endOf(reason: unknown): EngineError {
+    return isEngineError(reason) ? reason : new EngineError("aborted", "the client went away");
   }
 
   #broken(): EngineError {

@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { EngineError } from "@fathom/base";
 import { S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "../constants.ts";
 import { createSys } from "../create-sys.ts";
 import { isSysError } from "../errors.ts";
@@ -205,4 +206,14 @@ test("a writing that is disposed of ends its process", async () => {
   put(writing, entryOf("late", S_IFREG | 0o600, { size: 1 }), "x");
   await expect(writing.finish()).rejects.toMatchObject({ code: "aborted" });
   expect(readdirSync(at(""))).toEqual([]);
+});
+
+test("the error with which a signal aborts is the error of the writing", async () => {
+  const owner = new AbortController();
+  const writing = writeTree({ root, path: "to", keepKinds: false, what: "it", key: root, signal: owner.signal });
+  await writing.place();
+  const finishing = writing.finish();
+  const removed = new EngineError("conflict", "somebody has removed it");
+  owner.abort(removed);
+  await expect(finishing).rejects.toBe(removed);
 });

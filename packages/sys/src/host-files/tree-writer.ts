@@ -64,7 +64,8 @@ export class WriteRefusal extends Error {
 
 /**
  * `begin`, `data`, `end` and `times` only queue; `send` writes. Disposing ends it, and what was written stays. `place`, `send` and `finish`
- * throw SysError, WriteRefusal, and EngineError `timeout` when there was no answer, `aborted` after the signal.
+ * throw SysError, WriteRefusal, and EngineError: `timeout` when there was no answer; after the signal its reason if that is an EngineError, else
+ * `aborted`.
  */
 export interface TreeWriting extends Disposable {
   /** Call it first. @throws SysError ENOENT when the destination does not exist */
