@@ -1,5 +1,5 @@
 /**
- * The classic job of docker-compose 1.29: three services, networks, a volume, a health check and an order of starts (compose.yaml).
+ * The classic job of docker-compose 1.29: three services, one of them built, networks, a volume, a health check and an order of starts (compose.yaml).
  *
  * docker-compose's own ways:
  * - To make a container again, it reads the image's volumes from `ContainerConfig`: it wants to keep those without a name. From API 1.45 on,
@@ -41,6 +41,7 @@ test("up starts the services in their order, and they find each other by name", 
   expect(states).toMatch(/job_store_1 .* Up \(healthy\)/);
   expect(states).toMatch(/job_web_1 .* Up .* 127\.0\.0\.1:\d+->80\/tcp/);
   expect(states).toMatch(/job_worker_1 .* Up/);
+  expect(await compose("logs", "worker")).toMatch(/worker_1 .*\| worker ready\n/);
   expect(await compose("logs", "web")).toMatch(/web_1 .*\| started 1\n(.*\n)*web_1 .*\| web found the store\n/);
   expect(await inside("worker", "wget", "-qO-", "http://web/")).toBe("page");
   expect(await inside("web", "wget", "-qO-", "http://job_store_1/")).toBe("started 1");
