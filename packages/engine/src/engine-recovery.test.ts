@@ -158,6 +158,8 @@ describe("a daemon's start after kill -9", () => {
 
   test("an end for lack of memory that nobody saw has both events", async () => {
     await world.run("greedy");
+    // They are stored now.
+    expect(await world.actions()).toEqual(["create", "start"]);
     const process = world.machine.latest();
     process.leave();
     world.machine.oomKills = 1;
