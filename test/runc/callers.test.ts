@@ -27,9 +27,10 @@ class Daemon {
   readonly #name: string;
   #process: Bun.Subprocess | undefined;
 
-  constructor(name: string) {
+  /** @param folder Short: the path of a unix socket in it has at most 104 characters for containerd. */
+  constructor(name: string, folder: string) {
     this.#name = name;
-    this.base = join(rig.base, name);
+    this.base = join(rig.base, folder);
     this.socket = join(this.base, "sock");
     mkdirSync(this.base);
   }
@@ -73,7 +74,7 @@ function limitsOf(parent: string, name: string): readonly (string | undefined)[]
 const limit = 64 << 20;
 
 describe("containerd", () => {
-  const daemon = new Daemon("containerd");
+  const daemon = new Daemon("containerd", "c");
   const ctr = (...args: string[]): ReturnType<typeof finished> =>
     finished(["ctr", "--address", daemon.socket, ...args]);
   const run = (...args: string[]): ReturnType<typeof finished> =>
@@ -144,7 +145,7 @@ address = "${daemon.socket}"
 });
 
 describe("dockerd", () => {
-  const daemon = new Daemon("dockerd");
+  const daemon = new Daemon("dockerd", "d");
   const docker = (...args: string[]): ReturnType<typeof finished> =>
     finished(["docker", "--host", `unix://${daemon.socket}`, ...args]);
   const run = (...args: string[]): ReturnType<typeof finished> =>
@@ -152,7 +153,7 @@ describe("dockerd", () => {
 
   beforeAll(async () => {
     writeFileSync(join(daemon.base, "daemon.json"), "{}");
-    const own = ["config-file=daemon.json", "data-root=data", "exec-root=run", "pidfile=pid"];
+    const own = ["config-file=daemon.json", "data-root=data", "exec-root=r", "pidfile=pid"];
     const flags = own.map((flag) => `--${flag.replace("=", `=${daemon.base}/`)}`);
     const runtime = ["--add-runtime", `fathom=${rig.program}`, "--default-runtime", "fathom"];
     const network = ["--bridge=none", "--iptables=false", "--storage-driver=vfs", `--cgroup-parent=${rig.parent}`];

@@ -141,8 +141,10 @@ async function prune(
 ): Promise<BuildPruneReport> {
   const before = filters["until"]?.map((text) => usedBefore(engine, text)) ?? [];
   for (const name of Object.keys(filters))
-    if (!["until", "id"].includes(name)) throw new EngineError("invalid-argument", `invalid filter '${name}'`);
+    if (!["until", "id", "label", "label!"].includes(name)) throw new EngineError("invalid-argument", `invalid filter '${name}'`);
+  // No entry has labels: none has the one that is asked for, and each lacks those that are excluded.
   const wanted = ({ key, usedAt }: CacheEntry): boolean =>
+    (filters["label"] ?? []).length === 0 &&
     before.every((time) => usedAt < time) && (filters["id"]?.some((id) => shownKey(key).startsWith(id)) ?? true);
   // Every entry may be used by the next build; as in Docker, `all` only matters for entries that are shared, and there are none.
   void all;
