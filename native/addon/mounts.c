@@ -1,8 +1,8 @@
 /* Mounts: the calls with descriptors, and mount(2) and umount2(2) for cases that need them. */
 #include "addon.h"
+#include "threads.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -116,15 +116,7 @@ static napi_value method_openOverlayByMount(napi_env env, napi_callback_info inf
   CHECK(get_path(env, argv[1], &options));
   struct overlay_task task = {.base = base.bytes, .options = options.bytes, .result = -EAGAIN};
   pthread_t thread;
-  pthread_attr_t attributes;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, 128 * 1024);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&thread, &attributes, mount_overlay, &task);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
+  int error = start_thread(&thread, false, mount_overlay, &task);
   if (error) return give(env, -error);
   pthread_join(thread, NULL);
   return give(env, task.result);

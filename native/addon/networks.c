@@ -1,11 +1,11 @@
 /* Network namespaces and netlink sockets. */
 #include "addon.h"
+#include "threads.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,16 +32,8 @@ static void *make_namespace(void *argument) {
 static napi_value method_createNetworkNamespace(napi_env env, napi_callback_info info) {
   (void)info;
   pthread_t thread;
-  pthread_attr_t attributes;
   int result = -EAGAIN;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, 128 * 1024);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&thread, &attributes, make_namespace, &result);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
+  int error = start_thread(&thread, false, make_namespace, &result);
   if (error) return give(env, -error);
   pthread_join(thread, NULL);
   return give(env, result);

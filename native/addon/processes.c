@@ -1,8 +1,8 @@
 /* Processes: signals, waiting, and starting one from a descriptor. */
 #include "addon.h"
+#include "threads.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -320,16 +320,7 @@ static napi_value method_releasePages(napi_env env, napi_callback_info info) {
   if (view.length > 0) memcpy(task->ranges, view.data, task->count * sizeof(struct range));
   if (after_ms > 0) {
     pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 128 * 1024);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread, &attributes, release_later, task);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    int error = start_thread(&thread, true, release_later, task);
     if (!error) return give(env, 0);
   }
   /* At once, also when no thread can be made. */

@@ -97,6 +97,14 @@ int set_nonblocking(int fd) {
   return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+const char *path_of_descriptor(int fd) {
+  static char own[40];
+  struct text text = {own, 0, sizeof own};
+  text_add(&text, "/proc/self/fd/");
+  text_add_number(&text, (uint64_t)fd, 1);
+  return own;
+}
+
 int write_file(int directory, const char *path, const char *value, size_t length) {
   int fd = openat(directory, path, O_WRONLY | O_CLOEXEC);
   if (fd < 0)

@@ -52,6 +52,11 @@ void *table_add(struct table *table);
 void *table_at(const struct table *table, uint32_t index);
 
 int set_nonblocking(int fd);
+/*
+ * The path of a descriptor in /proc, for an O_PATH descriptor that is opened again, examined or changed: it leads to the same file, even when its
+ * name now belongs to another file. Valid until the next call.
+ */
+const char *path_of_descriptor(int fd);
 /* Writes one short text into a file that exists; -1 with errno. */
 int write_file(int directory, const char *path, const char *value, size_t length);
 int64_t monotonic_ms(void);

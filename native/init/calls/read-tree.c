@@ -76,24 +76,14 @@ static int open_in(int directory, const char *name, uint64_t flags, uint64_t res
   return sys_openat2(directory, name, &how);
 }
 
-/* The path of a descriptor in /proc, for an O_PATH descriptor that is opened again or examined. It leads to the same file, even when its name
- * now belongs to another file. */
-static const char *path_of(int fd) {
-  static char own[40];
-  struct text text = {own, 0, sizeof own};
-  text_add(&text, "/proc/self/fd/");
-  text_add_number(&text, (uint64_t)fd, 1);
-  return own;
-}
-
 static void put_xattrs(int fd) {
   static char names[XATTR_LIMIT], value[XATTR_LIMIT];
-  ssize_t length = listxattr(path_of(fd), names, sizeof names);
+  ssize_t length = listxattr(path_of_descriptor(fd), names, sizeof names);
   if (length < 0 && errno != ENOTSUP && errno != EBADF && !gone())
     stop_reading("listxattr");
   for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
     const char *name = names + at;
-    ssize_t count = getxattr(path_of(fd), name, value, sizeof value);
+    ssize_t count = getxattr(path_of_descriptor(fd), name, value, sizeof value);
     if (count < 0 && errno != ENODATA && errno != ENOTSUP && !gone())
       stop_reading("getxattr");
     if (count < 0)
@@ -226,7 +216,7 @@ static void visit(int fd, bool foreign, unsigned depth) {
     stop_reading("statx");
   if (!foreign && S_ISLNK(facts.mode) && (link_length = readlinkat(fd, "", link, sizeof link)) < 0)
     stop_reading("readlinkat");
-  if (!foreign && S_ISREG(facts.mode) && wanted & WANT_CONTENT && (content = open(path_of(fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+  if (!foreign && S_ISREG(facts.mode) && wanted & WANT_CONTENT && (content = open(path_of_descriptor(fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
     if (!gone())
       stop_reading("open");
     close_fd(&fd);

@@ -43,15 +43,6 @@ static int open_beneath(const char *name, uint64_t flags) {
   return fd;
 }
 
-/* The path of a descriptor in /proc: it leads to the same file, whatever its name belongs to now. */
-static const char *path_of(int fd) {
-  static char own[40];
-  struct text text = {own, 0, sizeof own};
-  text_add(&text, "/proc/self/fd/");
-  text_add_number(&text, (uint64_t)fd, 1);
-  return own;
-}
-
 /* Opens a directory beneath the destination, and makes what is missing of it. */
 static int make_directories(char *name) {
   int above = -1, fd = -1;
@@ -193,21 +184,21 @@ static void set_attributes(void) {
     stop_writing("ftruncate");
   if (fchownat(node, "", entry.uid, entry.gid, AT_EMPTY_PATH) < 0)
     stop_writing("fchownat");
-  if (!S_ISLNK(entry.mode) && chmod(path_of(node), entry.mode & 07777) < 0)
+  if (!S_ISLNK(entry.mode) && chmod(path_of_descriptor(node), entry.mode & 07777) < 0)
     stop_writing("chmod");
 }
 
 /* A file system without this kind of xattr is no error. */
 void set_xattr(const char *name, const char *value, size_t length) {
   set_attributes();
-  if (node >= 0 && setxattr(path_of(node), name, value, length, 0) < 0 && errno != ENOTSUP && errno != EPERM)
+  if (node >= 0 && setxattr(path_of_descriptor(node), name, value, length, 0) < 0 && errno != ENOTSUP && errno != EPERM)
     stop_writing("setxattr");
 }
 
 static void set_times(int fd) {
   struct timespec time = {.tv_sec = entry.modified, .tv_nsec = entry.modified_ns};
   struct timespec times[] = {time, time};
-  if (S_ISLNK(entry.mode) ? utimensat(fd, "", times, AT_EMPTY_PATH) < 0 && errno != EINVAL : utimensat(AT_FDCWD, path_of(fd), times, 0) < 0)
+  if (S_ISLNK(entry.mode) ? utimensat(fd, "", times, AT_EMPTY_PATH) < 0 && errno != EINVAL : utimensat(AT_FDCWD, path_of_descriptor(fd), times, 0) < 0)
     stop_writing("utimensat");
 }
 

@@ -2,33 +2,42 @@ import { silentLogger } from "@fathom/base";
 import { expect, test } from "bun:test";
 import { DescriptorReserve, type DescriptorState } from "./descriptor-reserve.ts";
 
+/** A machine with 100 free descriptors; other code takes and gives back some. */
+function limited(): { free: number; readonly open: () => number; readonly close: () => void } {
+  const machine = {
+    free: 100,
+    open: () => {
+      if (machine.free === 0) throw new Error("EMFILE");
+      return machine.free--;
+    },
+    close: () => void machine.free++,
+  };
+  return machine;
+}
+
 test("the reserve is freed when nothing else is free, and is filled again when there is enough", () => {
-  let free = 100;
+  const machine = limited();
   const states: DescriptorState[] = [];
   using reserve = new DescriptorReserve({
     logger: silentLogger,
     onLook: (state) => states.push(state) > 0,
-    open: () => {
-      if (free === 0) throw new Error("EMFILE");
-      return free--;
-    },
-    close: () => free++,
+    ...machine,
   });
-  expect(free).toBe(92);
+  expect(machine.free).toBe(92);
   reserve.look();
-  expect(free).toBe(92);
+  expect(machine.free).toBe(92);
   // Other code takes all of them.
-  free = 0;
+  machine.free = 0;
   reserve.look();
-  expect(free).toBe(8);
-  free = 0;
+  expect(machine.free).toBe(8);
+  machine.free = 0;
   reserve.look();
-  free = 3;
+  machine.free = 3;
   reserve.look();
-  expect(free).toBe(3);
-  free = 20;
+  expect(machine.free).toBe(3);
+  machine.free = 20;
   reserve.look();
-  expect(free).toBe(12);
+  expect(machine.free).toBe(12);
   expect(states).toEqual(["short", "none", "short", "enough"]);
 });
 
@@ -57,18 +66,14 @@ test("the reserve checks often while clients are active, and seldom when they ar
 
 test("without free descriptors the reserve checks often, also without a request", () => {
   let now = 0;
-  let free = 100;
+  const machine = limited();
   using reserve = new DescriptorReserve({
     logger: silentLogger,
     onLook: () => true,
     now: () => now,
-    open: () => {
-      if (free === 0) throw new Error("EMFILE");
-      return free--;
-    },
-    close: () => free++,
+    ...machine,
   });
-  free = 0;
+  machine.free = 0;
   now = 60_000;
   reserve.lookAgain();
   expect(reserve.state).toBe("short");
@@ -77,7 +82,7 @@ test("without free descriptors the reserve checks often, also without a request"
 
 test("work that is not finished is repeated soon, in the same state", () => {
   let now = 0;
-  let free = 100;
+  const machine = limited();
   const calls: [DescriptorState, boolean][] = [];
   let finished = false;
   using reserve = new DescriptorReserve({
@@ -87,15 +92,11 @@ test("work that is not finished is repeated soon, in the same state", () => {
       return finished;
     },
     now: () => now,
-    open: () => {
-      if (free === 0) throw new Error("EMFILE");
-      return free--;
-    },
-    close: () => free++,
+    ...machine,
   });
-  free = 0;
+  machine.free = 0;
   reserve.look();
-  free = 50;
+  machine.free = 50;
   now = 60_000;
   reserve.lookAgain();
   expect(reserve.intervalMs).toBe(500);
