@@ -14,5 +14,5 @@
  * of `run` and `exec` in the foreground the code of the process.
  */
 
-/** `name` is the name by which the program was called, for texts. @returns the exit code */
+/** @returns the exit code */
 export type RuncMain = (argv: readonly string[]) => Promise<number>;

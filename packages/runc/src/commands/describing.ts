@@ -28,7 +28,7 @@ export async function features(): Promise<number> {
     mountOptions: [...words, ...words.map((word) => `r${word}`), ...otherMountWords.split(" ")].sort(),
     linux: {
       namespaces: [...namespaceKinds].sort(),
-      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: false },
+      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
       seccomp: {
         enabled: true,
         actions: seccompActions.filter((action) => action !== "SCMP_ACT_NOTIFY"),
