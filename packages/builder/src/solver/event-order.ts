@@ -1,18 +1,27 @@
 /**
- * Stages run at the same time; their events come in the order of the file. The events of a stage wait until the stages before it are done. A stage
- * with many waiting events waits itself; a stage before it never needs it.
+ * Stages run at the same time; their events come in the order of the file. The events of a stage wait until the stages before it are done. The
+ * stage itself never waits for its turn, because it may hold a place that a stage before it needs, or that stage may have failed. So its waiting
+ * output has a limit, and a line says when more was left out, as in BuildKit.
  */
 import type { BuildEvent, EmitBuildEvent } from "../contract.ts";
 
-const mostWaiting = 512;
+/** Of the output of one stage that waits. */
+const waitingBytes = 2 << 20;
+/** Of other events that may be many: the progress of a pull. */
+const waitingEvents = 4096;
+const clipped = Buffer.from("[output clipped, log limit 2MiB reached]\n");
+
+interface Waiting {
+  readonly events: BuildEvent[];
+  bytes: number;
+}
 
 export class EventOrder {
   readonly #emit: EmitBuildEvent;
   readonly #order: readonly number[];
-  readonly #waiting = new Map<number, BuildEvent[]>();
+  readonly #waiting = new Map<number, Waiting>();
   readonly #ended = new Set<number>();
   #turn = 0;
-  #turnCame = Promise.withResolvers<void>();
   /** One event after another. */
   #last: Promise<void> = Promise.resolve();
 
@@ -22,15 +31,15 @@ export class EventOrder {
   }
 
   async emit(stage: number, event: BuildEvent): Promise<void> {
-    for (;;) {
-      if (this.#order[this.#turn] === stage) return this.#send(event);
-      const waiting = this.#waiting.get(stage) ?? [];
-      if (waiting.length < mostWaiting) {
-        this.#waiting.set(stage, [...waiting, event]);
-        return;
-      }
-      await this.#turnCame.promise;
-    }
+    if (this.#order[this.#turn] === stage) return this.#send(event);
+    const waiting = this.#waiting.get(stage) ?? { events: [], bytes: 0 };
+    this.#waiting.set(stage, waiting);
+    if (event.kind === "pull" && waiting.events.length >= waitingEvents) return;
+    if (event.kind !== "output") return void waiting.events.push(event);
+    if (waiting.bytes > waitingBytes) return;
+    waiting.bytes += event.bytes.length;
+    const fits = waiting.bytes <= waitingBytes;
+    waiting.events.push(fits ? event : { ...event, bytes: clipped });
   }
 
   async end(stage: number): Promise<void> {
@@ -38,13 +47,9 @@ export class EventOrder {
     while (this.#turn < this.#order.length && this.#ended.has(this.#order[this.#turn]!)) {
       this.#turn++;
       const next = this.#order[this.#turn];
-      const events = next === undefined ? [] : (this.#waiting.get(next) ?? []);
+      const events = next === undefined ? [] : (this.#waiting.get(next)?.events ?? []);
       if (next !== undefined) this.#waiting.delete(next);
-      const came = this.#turnCame;
-      this.#turnCame = Promise.withResolvers<void>();
-      const sent = events.map((event) => this.#send(event));
-      came.resolve();
-      await Promise.all(sent);
+      await Promise.all(events.map((event) => this.#send(event)));
     }
   }
 

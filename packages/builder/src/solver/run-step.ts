@@ -48,14 +48,16 @@ export async function runStep(state: StageState, instruction: RunInstruction & I
         started: (containerId) => {
           container = containerId;
           events = state.emit({ kind: "running", containerId });
+          // Awaited when the command has ended; until then a failure is nobody's.
+          events.catch(() => undefined);
         },
       },
       build.signal,
     );
-    await events;
     let step: StepResult;
     {
       await using _ = ran;
+      await events;
       if (ran.exitCode !== 0) throw new StepFailed(command, ran.exitCode, instruction.source.place.line);
       const layer = await ran.commit(build.lease);
       const { createdAt } = build.cache.put(key, layer.chainId, createdBy, layer.size);

@@ -75,7 +75,7 @@ async function* buildLines(
     cancel.abort(new EngineError("aborted", "the client does not read the build any more"));
     queue.close();
     await work.catch(() => undefined);
-    if (request.id !== undefined) running.delete(request.id);
+    if (request.id !== undefined && running.get(request.id) === cancel) running.delete(request.id);
   }
 }
 

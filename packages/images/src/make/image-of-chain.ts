@@ -1,5 +1,5 @@
 /** An image on top of a chain of layers that were committed without tars, as a build makes them. */
-import { createWriteStream } from "node:fs";
+import { createWriteStream, type WriteStream } from "node:fs";
 import { finished } from "node:stream/promises";
 import { join } from "node:path";
 import { createGzip } from "node:zlib";
@@ -100,12 +100,13 @@ async function writtenAgain(
 class GzipFile {
   readonly #path: string;
   readonly #gzip = createGzip();
+  readonly #target: WriteStream;
   readonly #done: Promise<void>;
 
   constructor(path: string) {
     this.#path = path;
-    const target = createWriteStream(path, { mode: 0o600 });
-    this.#done = finished(this.#gzip.on("error", (error) => target.destroy(error)).pipe(target));
+    this.#target = createWriteStream(path, { mode: 0o600 });
+    this.#done = finished(this.#gzip.on("error", (error) => this.#target.destroy(error)).pipe(this.#target));
     this.#done.catch(() => undefined);
   }
 
@@ -125,5 +126,7 @@ class GzipFile {
 
   abort(): void {
     this.#gzip.destroy();
+    // A pipe does not pass on that end: the descriptor would stay open.
+    this.#target.destroy();
   }
 }
