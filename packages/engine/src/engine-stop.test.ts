@@ -201,6 +201,19 @@ describe("when nothing goes on", () => {
   });
 });
 
+test("a removal that is not forced leaves a container that is being started", async () => {
+  await world.engine.containers.create("one", undefined, request());
+  const hang = world.machine.faults.hangNext("stem.launch");
+  const start = world.engine.containers.start("one", undefined);
+  await hang.reached;
+  const removal = world.engine.containers.remove("one", { volumes: false, force: false, link: false });
+  removal.catch(() => undefined);
+  hang.goOn();
+  await start;
+  await expect(removal).rejects.toMatchObject({ code: "conflict" });
+  expect(await world.status("one")).toBe("running");
+});
+
 /** A container that its policy is starting again now: `goOn` lets the launch happen. */
 async function restarting(name: string): Promise<{ goOn: () => void }> {
   await world.run(name, { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });

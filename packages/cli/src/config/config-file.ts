@@ -44,12 +44,13 @@ export function configPath(directory: string): string {
   return join(directory, "config.json");
 }
 
-/** The document; undefined when there is no file, or none that this user may read. @throws invalid-argument when it is not JSON */
-function readDocument(path: string): unknown {
+/** The document; undefined when there is no file, and with `lenient` also for one that this user may not read. @throws invalid-argument when it is not JSON */
+function readDocument(path: string, lenient: boolean): unknown {
   let content: string;
   try {
     content = readFileSync(path, "utf8");
-  } catch {
+  } catch (error) {
+    if (!lenient && !isErrno(error, "ENOENT", "ENOTDIR")) throw error;
     return undefined;
   }
   if (content.trim() === "") return undefined;
@@ -63,7 +64,7 @@ function readDocument(path: string): unknown {
 /** A missing file is an empty one. @throws invalid-argument */
 export function readConfig(directory: string): ConfigFile {
   const path = configPath(directory);
-  const document = readDocument(path);
+  const document = readDocument(path, true);
   return document === undefined ? {} : decodeDocument(configFile, document, path);
 }
 
@@ -80,7 +81,8 @@ function targetOf(path: string): string {
 /** Changes members of the file. Another program sees the old or the new file, never half of one; the file's mode stays. */
 export function changeConfig(directory: string, change: (document: Record<string, unknown>) => void): void {
   const path = configPath(directory);
-  const found = readDocument(path);
+  // A file that cannot be read is not replaced.
+  const found = readDocument(path, false);
   if (found !== undefined) decodeDocument(configFile, found, path);
   const document: Record<string, unknown> = isObject(found) ? { ...found } : {};
   document["auths"] ??= {};

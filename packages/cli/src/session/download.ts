@@ -19,6 +19,10 @@ export function checkOutput({ stdout }: Pick<CommandContext, "stdout">, output: 
   const folder = dirname(output);
   if (statSync(folder, { throwIfNoEntry: false }) === undefined)
     throw new Error(`failed to ${what}: invalid output path: stat ${folder}: no such file or directory`);
+  // Only a regular file is replaced: neither a device nor a FIFO.
+  const target = statSync(output, { throwIfNoEntry: false });
+  if (target !== undefined && !target.isFile())
+    throw new Error(`failed to ${what}: invalid output path: ${output} must be a regular file`);
 }
 
 /** A file has its name only when all bytes are in it: a broken download leaves no half archive. @param output "" is stdout */

@@ -33,13 +33,13 @@ export class Htpasswd {
 
   async #read(): Promise<void> {
     let text: string;
+    let version: string;
     try {
       const { mtimeMs, size, ino } = await stat(this.#path);
-      const version = `${ino} ${size} ${mtimeMs}`;
+      version = `${ino} ${size} ${mtimeMs}`;
       if (version === this.#version) return;
       if (size > maxFileBytes) throw new EngineError("invalid-argument", "it is larger than 16 MiB");
       text = await readFile(this.#path, "utf8");
-      this.#version = version;
     } catch (cause) {
       throw new EngineError("invalid-argument", `cannot read the password file ${this.#path}`, { cause });
     }
@@ -56,6 +56,8 @@ export class Htpasswd {
     }
     const cost = Number([...users.values()][0]?.slice(4, 6) ?? 10);
     this.#unknownUser = await Bun.password.hash(randomBytes(16).toString("hex"), { algorithm: "bcrypt", cost });
+    // Only now: a file that cannot be used stays an error for every login.
+    this.#version = version;
     this.#users = users;
     this.#remembered.clear();
   }

@@ -115,6 +115,8 @@ export class Unpacker {
         break;
       case "hardlink":
         linkSync(this.#inside(renamed(entry.linkPath, this.#rename)).path, path);
+        // A hard link to a symlink is one too.
+        if (lstatSync(path).isSymbolicLink()) this.#links.add(relative);
         break;
       case "fifo":
       case "character-device":

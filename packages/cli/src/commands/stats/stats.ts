@@ -48,6 +48,8 @@ export async function run(context: CommandContext): Promise<number> {
   if (args.length === 0) {
     // The events come first: a container that starts meanwhile is seen twice rather than never.
     if (stream) ended = follow(client, watched, all);
+    // It is awaited below; it may fail before.
+    ended?.catch(() => undefined);
     const running = await client.list<{ Id: string }>("GET", "/containers/json", {
       query: { all: all ? 1 : undefined },
     });

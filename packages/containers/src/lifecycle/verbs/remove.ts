@@ -38,6 +38,8 @@ async function removeStopped(engine: ContainersContext, container: Container, op
   const { name } = container.record;
   for (let removed = false; !removed;) {
     await afterStart(engine, container);
+    // It was being started when the removal came.
+    if (!options.force && container.process !== undefined) checkRemovable(container, name);
     if (container.process !== undefined)
       await stopProcess(engine, container, { signal: SIGKILL, timeoutSeconds: 0 }, undefined);
     // With --rm, its own end may have removed it already.

@@ -1,7 +1,7 @@
 /** The shippers of all containers: one for each container with a receiver, from its start until everything of its last run was sent. */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import { settlesWithin, type Logger } from "@fathom/base";
+import { settlesWithin, startTimer, type Logger } from "@fathom/base";
 import type { Container } from "../../container.ts";
 import type { ContainersConfig, LogChoice } from "../../contract.ts";
 import { containerPaths } from "../../paths.ts";
@@ -17,6 +17,8 @@ import type { LogWatch } from "../log-watch.ts";
 const removalPatienceMs = 5_000;
 const closePatienceMs = 2_000;
 /** A shipper looks at its container at least this often. */
+/** A shipper that ends sooner is not followed at once by another. */
+const shortLifeMs = 1_000;
 const pollMs = 5_000;
 
 interface Parts {
@@ -127,11 +129,16 @@ export class LogShipping {
       connection,
     );
     this.#shipped.set(id, { shipper, wake: () => watch.wake(), mayWrite: () => this.#mayWrite(container) });
+    const beganMs = performance.now();
     void shipper.ended.then(() => {
       watch[Symbol.dispose]();
       this.#shipped.delete(id);
-      // It was started again after the shipper's last look.
-      if (this.#mayWrite(container)) this.#ensure(container);
+      // It was started again after the shipper's last look; or the shipper failed, and then the next one waits.
+      const again = (): void => {
+        if (this.#mayWrite(container)) this.#ensure(container);
+      };
+      if (performance.now() - beganMs >= shortLifeMs) again();
+      else startTimer(again, shortLifeMs);
     });
   }
 
