@@ -25,3 +25,9 @@ test("what is no pattern", () => {
   expect(() => ignoreMatcher("[")).toThrow("syntax error in pattern");
   expect(() => ignoreMatcher("!")).toThrow('illegal exclusion pattern: "!"');
 });
+
+test("a pattern with many stars takes no longer for a text that it nearly matches", () => {
+  const ignored = ignoreMatcher(`${"*a".repeat(40)}*b\n${"**/a".repeat(40)}\n`);
+  expect(ignored("a".repeat(200))).toBe(false);
+  expect(ignored(`${"a".repeat(200)}b`)).toBe(true);
+});

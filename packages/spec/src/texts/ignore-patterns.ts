@@ -7,7 +7,7 @@ import { EngineError } from "@fathom/base";
 
 interface Rule {
   readonly negated: boolean;
-  readonly expression: RegExp;
+  readonly tokens: readonly Token[];
 }
 
 const mostPatterns = 10_000;
@@ -25,8 +25,8 @@ export function ignoreMatcher(text: string): (path: string) => boolean {
     const parts = path.split("/");
     const prefixes = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
     let ignored = false;
-    for (const { negated, expression } of rules)
-      if (ignored === negated && prefixes.some((prefix) => expression.test(prefix))) ignored = !negated;
+    for (const { negated, tokens } of rules)
+      if (ignored === negated && prefixes.some((prefix) => matches(tokens, prefix))) ignored = !negated;
     return ignored;
   };
 }
@@ -39,34 +39,79 @@ function ruleOf(line: string): Rule[] {
     return [];
   }
   const pattern = posix.normalize(given).replace(/^\/+|\/+$/g, "");
-  return pattern === "" || pattern === "." ? [] : [{ negated, expression: expressionOf(pattern) }];
+  return pattern === "" || pattern === "." ? [] : [{ negated, tokens: tokensOf(pattern) }];
 }
 
-function expressionOf(pattern: string): RegExp {
-  let source = "";
+/** A part of a pattern. "directories" is any number of them with their slashes, or none. */
+type Token =
+  | { readonly kind: "one"; readonly test: (letter: string) => boolean }
+  | { readonly kind: "star" | "any" | "directories" };
+
+function tokensOf(pattern: string): Token[] {
+  const tokens: Token[] = [];
   for (let i = 0; i < pattern.length; i++) {
     const letter = pattern[i]!;
     if (letter === "*") {
-      if (pattern[i + 1] !== "*") source += "[^/]*";
+      if (pattern[i + 1] !== "*") tokens.push({ kind: "star" });
       else {
         while (pattern[i + 1] === "*") i++;
         if (pattern[i + 1] === "/") {
           i++;
-          source += "(?:.*/)?";
-        } else source += ".*";
+          tokens.push({ kind: "directories" });
+        } else tokens.push({ kind: "any" });
       }
-    } else if (letter === "?") source += "[^/]";
+    } else if (letter === "?") tokens.push({ kind: "one", test: (one) => one !== "/" });
     else if (letter === "[") {
       const end = pattern.indexOf("]", pattern[i + 1] === "^" ? i + 3 : i + 2);
       if (end < 0) throw new EngineError("invalid-argument", "syntax error in pattern");
-      const inner = pattern.slice(i + 1, end).replaceAll(/[[\]]/g, "\\$&");
-      source += `[${inner}]`;
+      tokens.push({ kind: "one", test: classOf(pattern.slice(i + 1, end)) });
       i = end;
-    } else source += (letter === "\\" ? (pattern[++i] ?? "\\") : letter).replace(/[.*+?^${}()|[\]\\/]/, "\\$&");
+    } else {
+      const literal = letter === "\\" ? (pattern[++i] ?? "\\") : letter;
+      tokens.push({ kind: "one", test: (one) => one === literal });
+    }
   }
+  return tokens;
+}
+
+function classOf(inner: string): (letter: string) => boolean {
   try {
-    return new RegExp(`^${source}$`, "s");
+    const expression = new RegExp(`^[${inner.replaceAll(/[[\]]/g, "\\$&")}]$`, "s");
+    return (letter) => expression.test(letter);
   } catch (error) {
     throw new EngineError("invalid-argument", "syntax error in pattern", { cause: error });
   }
+}
+
+/**
+ * Follows all ways at once. The time grows with the product of both lengths: a pattern comes from the client, and the runtime's regular
+ * expressions try one way after another.
+ */
+function matches(tokens: readonly Token[], text: string): boolean {
+  // 2 i: before token i. 2 i + 1: inside of token i, which is "directories".
+  let states = new Set<number>();
+  const enter = (to: Set<number>, token: number): void => {
+    if (to.has(2 * token)) return;
+    to.add(2 * token);
+    const kind = tokens[token]?.kind;
+    if (kind !== undefined && kind !== "one") enter(to, token + 1);
+  };
+  enter(states, 0);
+  for (const letter of text.split("")) {
+    const next = new Set<number>();
+    for (const state of states) {
+      const index = state >> 1;
+      const token = tokens[index];
+      if (token === undefined) continue;
+      if (token.kind === "one") {
+        if (token.test(letter)) enter(next, index + 1);
+      } else if (token.kind === "directories") {
+        next.add(2 * index + 1);
+        if (letter === "/") enter(next, index + 1);
+      } else if (token.kind === "any" || letter !== "/") enter(next, index);
+    }
+    if (next.size === 0) return false;
+    states = next;
+  }
+  return states.has(2 * tokens.length);
 }
